@@ -1,0 +1,1 @@
+"""When a CloudEvent arrives, the right application runs, and anyone can see what happened."""

@@ -1,0 +1,100 @@
+"""The command line."""
+
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pacifica.dispatcher import config, standalone, wsgi
+from pacifica.dispatcher.config import Settings
+from pacifica.dispatcher.errors import DispatcherError
+
+_File = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _server_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("-a", "--address", help="Listen on this address."),
+        click.option("-p", "--port", type=click.IntRange(0, 65535), help="Listen on this port."),
+        click.option("--cp-config", type=_File, help="A CherryPy configuration file."),
+        _config_option,
+    ):
+        command = option(command)
+    return command
+
+
+_config_option = click.option(
+    "-c",
+    "--config",
+    "config_file",
+    type=_File,
+    help="The INI file; else $DISPATCHER_CONFIG, ./config.ini, ~/.pacifica-dispatcher/config.ini.",
+)
+
+
+@click.group(invoke_without_command=True)
+@_server_options
+@click.version_option(package_name="pacifica-dispatcher")
+@click.pass_context
+def main(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - click's options
+    """When a CloudEvent arrives, the right application runs, and anyone can see what happened.
+
+    Without a command it serves HTTP, as `serve` does.
+    """
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    if context.invoked_subcommand is None:
+        context.invoke(serve, **options)
+
+
+@main.command()
+@_server_options
+def serve(config_file: Path | None, cp_config: Path | None, **server: Any) -> None:  # noqa: ANN401
+    """Serve HTTP: accept events, answer what became of them."""
+    settings = _settings(config_file, server)
+    _run(lambda: wsgi.serve(settings, cp_config, lambda url: click.echo(f"Listening on {url}/")))
+
+
+@main.command("standalone")
+@_server_options
+def standalone_(config_file: Path | None, cp_config: Path | None, **server: Any) -> None:  # noqa: ANN401
+    """Serve HTTP and run applications on this machine, with no broker to set up."""
+    settings = _settings(config_file, server)
+    _run(lambda: standalone.run(settings, cp_config, _welcome))
+
+
+@main.command()
+@_config_option
+def check(config_file: Path | None) -> None:
+    """Check the configuration; exit code 2 and every problem when it cannot be used."""
+    settings = _settings(config_file, {})
+    click.echo(f"{settings.file or 'defaults'}: fine")
+    for application in settings.applications.values():
+        click.echo(f"  application {application.name}")
+
+
+def _welcome(url: str) -> None:
+    click.echo(f"Pacifica Dispatcher is ready: {url}/")
+    click.echo(f"Try it:  curl -s {url}/dispatch/add/2/2")
+    click.echo("Ctrl-C stops it.")
+
+
+def _settings(file: Path | None, server: dict[str, Any]) -> Settings:
+    try:
+        settings = config.load(file)
+    except DispatcherError as exc:
+        click.echo(str(exc), err=True)
+        raise SystemExit(2) from exc
+    given = {name: value for name, value in server.items() if value is not None}
+    return replace(settings, server=replace(settings.server, **given))
+
+
+def _run(command: Callable[[], None]) -> None:
+    try:
+        command()
+    except DispatcherError as exc:
+        click.echo(str(exc), err=True)
+        raise SystemExit(1) from exc

@@ -1,0 +1,148 @@
+"""A command line as a value: an argument list with placeholders for parts of an event; no shell."""
+
+import json
+import re
+import shlex
+from dataclasses import dataclass
+from typing import Self
+
+from pacifica.dispatcher.errors import ApplicationError
+from pacifica.dispatcher.events import ABSENT, Event, Json, canonical
+
+_TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_PATH = re.compile(r"data(\.[^.\s]+)*|[a-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """A part of the event: an attribute's name, or `data` and the keys and indices below it."""
+
+    path: str
+
+    def value(self, event: Event) -> Json | bytes:
+        """What the event has there.
+
+        Raises:
+            ApplicationError: the event lacks it, or it is null.
+        """
+        name, *keys = self.path.split(".")
+        found = event.data if name == "data" else event.attributes.get(name, ABSENT)
+        for key in keys:
+            if isinstance(found, dict):
+                found = found.get(key, ABSENT)
+            elif isinstance(found, list) and key.isdecimal() and int(key) < len(found):
+                found = found[int(key)]
+            else:
+                found = ABSENT
+        if found is ABSENT or found is None:
+            raise ApplicationError(f"the event has nothing at {{{self.path}}}")
+        return found
+
+    def text(self, event: Event) -> str:
+        """The same as an argument: a string as it is, anything else as its JSON text.
+
+        Raises:
+            ApplicationError: the event lacks it, or it cannot stand in an argument.
+        """
+        value = self.value(event)
+        if isinstance(value, bytes):
+            raise ApplicationError(f"{{{self.path}}} is binary; read it from $DISPATCHER_EVENT")
+        text = value if isinstance(value, str) else _as_text(value)
+        if "\0" in text or not _encodable(text):
+            raise ApplicationError(
+                f"{{{self.path}}} has characters that no argument can hold; "
+                "read it from $DISPATCHER_EVENT"
+            )
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument: literal text and placeholders in turn."""
+
+    parts: tuple[str | Placeholder, ...]
+
+    def text(self, event: Event) -> str:
+        """The argument for this event."""
+        return "".join(part if isinstance(part, str) else part.text(event) for part in self.parts)
+
+    def could_become_option(self, event: Event) -> bool:
+        """Whether the event, not the operator, would make an option of this argument."""
+        if not self.parts or not isinstance(self.parts[0], Placeholder):
+            return False
+        value = self.parts[0].value(event)
+        return isinstance(value, str) and value.startswith("-")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program and its arguments."""
+
+    program: str
+    arguments: tuple[Argument, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a command line; words and quotes are a shell's, nothing else is.
+
+        Raises:
+            ValueError: quotes or braces do not close, or the program is missing or a placeholder.
+        """
+        words = shlex.split(text)
+        if not words:
+            raise ValueError("it names no program")
+        program, *arguments = (_argument(word) for word in words)
+        if not all(isinstance(part, str) for part in program.parts):
+            raise ValueError("the program itself may not come from the event")
+        return cls("".join(map(str, program.parts)), tuple(arguments))
+
+    def fill(self, event: Event) -> list[str]:
+        """The arguments, without the program, for this event.
+
+        Raises:
+            ApplicationError: the event lacks a placeholder, or would smuggle in an option.
+        """
+        filled: list[str] = []
+        for argument in self.arguments:
+            if "--" not in filled and argument.could_become_option(event):
+                raise ApplicationError(
+                    f"argument {len(filled) + 1} comes from the event and begins with '-', which a "
+                    "program may take for an option; put -- before it in the command"
+                )
+            filled.append(argument.text(event))
+        return filled
+
+
+def _argument(word: str) -> Argument:
+    parts: list[str | Placeholder] = []
+    end = 0
+    for token in _TOKEN.finditer(word):
+        parts.append(word[end : token.start()])
+        parts.append(_token(token))
+        end = token.end()
+    parts.append(word[end:])
+    return Argument(tuple(part for part in parts if part != ""))
+
+
+def _token(token: re.Match[str]) -> str | Placeholder:
+    if token[0] in {"{{", "}}"}:
+        return token[0][0]
+    if token[1] is None:
+        raise ValueError(f"a brace stands alone at {token.start() + 1}; write {{{{ or }}}} for one")
+    if not _PATH.fullmatch(token[1]):
+        raise ValueError(
+            f"{token[0]} names no attribute and no path into the data such as {{data.path}}"
+        )
+    return Placeholder(token[1])
+
+
+def _as_text(value: Json) -> str:
+    return canonical(value) if isinstance(value, int) else json.dumps(value)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

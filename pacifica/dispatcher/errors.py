@@ -1,0 +1,67 @@
+"""Every error that the dispatcher raises on purpose; each message names what is wrong and where."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class DispatcherError(Exception):
+    """The base of all errors that are ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, and where.
+
+    Attributes:
+        where: an RFC 6901 JSON pointer into an event, or "file: [section] key" for a setting.
+        what: one sentence that says what is wrong and, where it helps, what to do.
+    """
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        """Give the place and the sentence on one line."""
+        return f"{self.where}: {self.what}"
+
+
+class ConfigError(DispatcherError):
+    """The configuration cannot be used; `problems` holds everything that was found."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        """Keep all problems; the message has one line for each."""
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+class EventError(DispatcherError):
+    """What arrived is no valid event; `problems` names every bad attribute."""
+
+    def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
+        """Keep the summary and the single problems."""
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class UnsupportedFormatError(DispatcherError):
+    """The Content-Type names no event format that is understood."""
+
+
+class ApplicationError(DispatcherError):
+    """An application cannot be run on this event: a placeholder, a limit, a missing program."""
+
+
+class DatabaseUnavailableError(DispatcherError):
+    """The database cannot be reached, or cannot take a write at the moment."""
+
+
+class BrokerUnavailableError(DispatcherError):
+    """The broker cannot be reached, or does not take a message at the moment."""
+
+
+class DatabaseUrlError(DispatcherError):
+    """The database URL cannot be used: its scheme is unknown or its driver is not installed."""
+
+
+class NotFoundError(DispatcherError):
+    """There is no such event, run or application."""

@@ -1,0 +1,123 @@
+"""Reading JSON from outside: strictly by RFC 8259, and within limits that keep us safe."""
+
+import json
+import math
+from collections.abc import Iterator
+from typing import NoReturn, cast
+
+from pacifica.dispatcher.errors import EventError
+from pacifica.dispatcher.events.event import Json
+
+MAX_DEPTH = 128
+"""Nesting that is accepted; real events stay far below, and every reader after us copes with it."""
+
+_WHITESPACE = " \t\n\r"
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number (RFC 8259, section 6)")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return value
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+
+
+def decode(body: bytes) -> str:
+    """Decode a JSON text, which is UTF-8 (RFC 8259, section 8.1).
+
+    Raises:
+        EventError: it is not UTF-8.
+    """
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise EventError(f"it is not UTF-8: {exc.reason} at byte {exc.start}") from exc
+
+
+def loads(text: str) -> Json:
+    """Read one JSON value.
+
+    Raises:
+        EventError: it is no JSON, holds a number that is none, or is nested too deeply.
+    """
+    value, end = _value_at(text, _skip(text, 0))
+    if _skip(text, end) != len(text):
+        raise EventError(f"it is not JSON: more text after its end, at character {end}")
+    return value
+
+
+def check(body: bytes) -> str:
+    """The text of a JSON value.
+
+    Raises:
+        EventError: as `decode` and `loads`.
+    """
+    text = decode(body)
+    loads(text)
+    return text
+
+
+def array_elements(text: str) -> Iterator[tuple[Json, str]]:
+    """Read a JSON array: each element and the very text of it.
+
+    Raises:
+        EventError: as `loads`, or it is no array.
+    """
+    position = _skip(text, 0)
+    if text[position : position + 1] != "[":
+        raise EventError("a batch is a JSON array of events")
+    position = _skip(text, position + 1)
+    if text[position : position + 1] == "]":
+        end = position
+    else:
+        while True:
+            value, end = _value_at(text, position)
+            yield value, text[position:end]
+            end = _skip(text, end)
+            if text[end : end + 1] != ",":
+                break
+            position = _skip(text, end + 1)
+    if text[end : end + 1] != "]" or _skip(text, end + 1) != len(text):
+        raise EventError(f"it is not JSON: expected , or the array's end at character {end}")
+
+
+def _skip(text: str, position: int) -> int:
+    while text[position : position + 1] and text[position] in _WHITESPACE:
+        position += 1
+    return position
+
+
+def _value_at(text: str, position: int) -> tuple[Json, int]:
+    try:
+        value, end = _decoder.raw_decode(text, position)
+    except json.JSONDecodeError as exc:
+        where = f"line {exc.lineno} column {exc.colno}"
+        raise EventError(f"it is not JSON: {exc.msg} at {where}") from exc
+    except RecursionError as exc:
+        raise EventError(f"it is nested deeper than {MAX_DEPTH} levels") from exc
+    except ValueError as exc:
+        raise EventError(f"it is not JSON: {exc}") from exc
+    _check_depth(value, text[position:end] if (position, end) != (0, len(text)) else text)
+    return cast("Json", value), end
+
+
+def _check_depth(value: object, text: str) -> None:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+        if not level:
+            return
+    raise EventError(f"it is nested deeper than {MAX_DEPTH} levels")

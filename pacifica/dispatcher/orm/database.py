@@ -1,0 +1,224 @@
+"""One database: opening it, keeping its tables up to date, transactions, and its errors as ours."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import peewee
+from peewee import MySQLDatabase, PostgresqlDatabase, SqliteDatabase
+from playhouse.db_url import connect as from_url
+from playhouse.migrations import Runner
+
+from pacifica.dispatcher import migrations
+from pacifica.dispatcher.errors import DatabaseUnavailableError, DatabaseUrlError
+
+_log = logging.getLogger(__name__)
+
+_SQLITE_PRAGMAS = {
+    "journal_mode": "wal",
+    "synchronous": "full",
+    "foreign_keys": 1,
+}
+_BUSY_TIMEOUT = 60  # seconds that a write waits for another process's
+_POOL_TIMEOUT = 30  # seconds that a thread waits for a connection
+_UNAVAILABLE = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)
+_MIGRATION_LOCK = "pacifica.dispatcher migrations"
+
+
+class Database:
+    """A database that several threads may use.
+
+    A thread keeps its connection to SQLite; one to a server comes from a pool each time.
+    """
+
+    def __init__(self, url: str, *, connections: int = 20) -> None:
+        """Choose the database; nothing is connected yet.
+
+        Args:
+            url: a peewee connection URL.
+            connections: how many connections to a server are used at the most.
+
+        Raises:
+            DatabaseUrlError: the URL cannot be used, or the database's driver is not installed.
+        """
+        self.peewee = _open(url, connections)
+        self.name = _without_password(url)
+        self._pooled = not isinstance(self.peewee, SqliteDatabase)
+        self._lock = nullcontext() if self._pooled else threading.Lock()
+
+    def prepare(self, attempts: int, wait: float) -> None:
+        """Connect and bring the tables up to date.
+
+        Args:
+            attempts: how often to try a database that cannot be reached.
+            wait: seconds between these attempts.
+
+        Raises:
+            DatabaseUnavailableError: it could not be reached.
+        """
+        for left in reversed(range(attempts)):
+            try:
+                return self._migrate()
+            except DatabaseUnavailableError as exc:
+                if not left:
+                    raise
+                _log.warning("%s; %d more attempts, %g s apart", exc, left, wait)
+                time.sleep(wait)
+        return None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A transaction that may write: committed at the end of the block, or rolled back.
+
+        Raises:
+            DatabaseUnavailableError: the database cannot be reached or cannot write.
+        """
+        with self._lock, self._connected(), self.peewee.atomic():
+            yield
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """A connection to read with.
+
+        Raises:
+            DatabaseUnavailableError: the database cannot be reached.
+        """
+        with self._connected():
+            yield
+
+    def check(self) -> None:
+        """Ask the database for something.
+
+        Raises:
+            DatabaseUnavailableError: it does not answer.
+        """
+        with self.reading():
+            self.fetch("SELECT COUNT(*) FROM schema_migration", ())
+
+    def execute(self, sql: str, parameters: Sequence[object]) -> int:
+        """Run a statement inside a transaction; gives the number of rows that it changed.
+
+        Args:
+            sql: the statement, with `?` for each parameter whatever the database.
+            parameters: their values.
+        """
+        return int(self.fetch(sql, parameters).rowcount)
+
+    def fetch(self, sql: str, parameters: Sequence[object]) -> Any:  # noqa: ANN401 - a DB-API cursor
+        """Run a statement as `execute` does; gives its cursor."""
+        return self.peewee.execute_sql(sql.replace("?", self.peewee.param), parameters)
+
+    def insert(
+        self,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        *,
+        skip_repeats: bool = False,
+    ) -> int:
+        """Insert rows inside a transaction.
+
+        Args:
+            table: the table's name.
+            columns: the names of the columns that are given, the key first.
+            rows: their values.
+            skip_repeats: leave out rows that a unique key refuses, instead of failing.
+
+        Returns:
+            the number of rows that were inserted.
+        """
+        values = ", ".join("?" * len(columns))
+        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"  # noqa: S608 - our names
+        if skip_repeats:
+            sql += (
+                f" ON DUPLICATE KEY UPDATE {columns[0]} = {columns[0]}"
+                if isinstance(self.peewee, MySQLDatabase)
+                else " ON CONFLICT DO NOTHING"
+            )
+        if len(rows) == 1:
+            return self.execute(sql, rows[0])
+        cursor = self.peewee.cursor()
+        cursor.executemany(sql.replace("?", self.peewee.param), rows)
+        return int(cursor.rowcount)
+
+    def close(self) -> None:
+        """Close this thread's connection and, to a server, all idle ones."""
+        if not self.peewee.is_closed():
+            self.peewee.close()
+        if self._pooled:
+            self.peewee.close_idle()
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        try:
+            opened = self.peewee.connect(reuse_if_open=True)
+            try:
+                yield
+            finally:
+                if opened and self._pooled:
+                    self.peewee.close()
+        except _UNAVAILABLE as exc:
+            self._drop_connection()
+            raise DatabaseUnavailableError(
+                f"the database {self.name} cannot be used: {str(exc).strip()}"
+            ) from exc
+
+    def _drop_connection(self) -> None:
+        if self._pooled:
+            self.peewee.close_idle()
+        elif not self.peewee.is_closed() and not self.peewee.in_transaction():
+            self.peewee.close()
+
+    def _migrate(self) -> None:
+        folder = str(Path(migrations.__file__).parent)
+        with self._connected(), self._only_one():
+            Runner(self.peewee, folder, table_name="schema_migration").up()
+
+    @contextmanager
+    def _only_one(self) -> Iterator[None]:
+        """Let no other process change the tables meanwhile."""
+        if isinstance(self.peewee, SqliteDatabase):
+            with self.peewee.atomic("EXCLUSIVE"):
+                yield
+            return
+        take, give = (
+            ("SELECT pg_advisory_lock(hashtext(%s))", "SELECT pg_advisory_unlock(hashtext(%s))")
+            if isinstance(self.peewee, PostgresqlDatabase)
+            else ("SELECT GET_LOCK(%s, 300)", "SELECT RELEASE_LOCK(%s)")
+        )
+        self.peewee.execute_sql(take, (_MIGRATION_LOCK,)).fetchone()
+        try:
+            yield
+        finally:
+            self.peewee.execute_sql(give, (_MIGRATION_LOCK,)).fetchone()
+
+
+def _open(url: str, connections: int) -> Any:  # noqa: ANN401 - peewee is untyped
+    given = urlsplit(url).scheme
+    scheme = given.removesuffix("+pool")
+    options: dict[str, Any] = {"max_connections": connections, "timeout": _POOL_TIMEOUT}
+    if scheme == "sqlite":
+        options = {"pragmas": _SQLITE_PRAGMAS, "lock_type": "IMMEDIATE", "timeout": _BUSY_TIMEOUT}
+    elif scheme in {"postgres", "postgresql", "psycopg3"}:
+        options["field_types"] = {"LONGTEXT": "TEXT", "LONGBLOB": "BYTEA"}
+    name = scheme if scheme == "sqlite" else f"{scheme}+pool"
+    try:
+        return from_url(
+            url.replace(given, name, 1), unquote_password=True, unquote_user=True, **options
+        )
+    except (RuntimeError, ValueError, peewee.ImproperlyConfigured) as exc:
+        raise DatabaseUrlError(
+            f"the database URL {_without_password(url)} cannot be used: {exc}"
+        ) from exc
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()

@@ -1,0 +1,252 @@
+"""What is asked of the database: events with their runs, attempts, output, counts."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from peewee import JOIN, fn
+
+from pacifica.dispatcher.errors import NotFoundError
+from pacifica.dispatcher.events import Json
+from pacifica.dispatcher.orm.database import Database
+from pacifica.dispatcher.orm.tables import AttemptRow, EventRow, OutputRow, RunRow, State
+from pacifica.dispatcher.output import Piece
+
+_PRECEDENCE: tuple[State, ...] = (
+    State.RUNNING,
+    State.QUEUED,
+    State.RETRYING,
+    State.FAILED,
+    State.CANCELLED,
+    State.SUCCEEDED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run and how its last attempt stands; times are seconds since the epoch."""
+
+    uuid: str
+    event: str
+    application: str
+    status: str
+    attempt: int
+    exit_code: int | None
+    signal: str | None
+    result: Json
+    error: str | None
+    queued: float
+    started: float | None
+    finished: float | None
+    host: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """One attempt at a run; times are seconds since the epoch."""
+
+    number: int
+    host: str
+    started: float
+    finished: float | None
+    exit_code: int | None
+    signal: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """An event as it was sent, its status and its runs."""
+
+    uuid: str
+    status: str
+    received: float
+    sent: str
+    runs: tuple[RunView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events are asked for; None asks nothing. Times are seconds since the epoch.
+
+    Attributes:
+        before: the uuid of an event; only older ones are given.
+    """
+
+    status: str | None = None
+    type: str | None = None
+    source: str | None = None
+    application: str | None = None
+    since: float | None = None
+    until: float | None = None
+    before: str | None = None
+
+
+def status_of(states: Sequence[str]) -> str:
+    """The status of an event whose runs are in these states."""
+    return next((state.value for state in _PRECEDENCE if state in states), "unmatched")
+
+
+def event(database: Database, uuid: str) -> EventView:
+    """One event.
+
+    Raises:
+        NotFoundError: there is none of this uuid.
+    """
+    with database.reading():
+        found = _event_views(database, EventRow.select().where(EventRow.uuid == uuid))
+    if not found:
+        raise NotFoundError(f"there is no event {uuid}")
+    return found[0]
+
+
+def events(database: Database, wanted: EventFilter, limit: int) -> list[EventView]:
+    """The newest events that are asked for, newest first."""
+    with database.reading():
+        query = EventRow.select().order_by(EventRow.uuid.desc()).limit(limit)
+        conditions = _conditions(wanted)
+        return _event_views(database, query.where(*conditions) if conditions else query)
+
+
+def run(database: Database, uuid: str) -> tuple[RunView, tuple[AttemptView, ...]]:
+    """One run and its attempts, the first one first.
+
+    Raises:
+        NotFoundError: there is none of this uuid.
+    """
+    with database.reading():
+        found = _run_views(database, RunRow.uuid == uuid)
+        if not found:
+            raise NotFoundError(f"there is no run {uuid}")
+        query = AttemptRow.select().where(AttemptRow.run == uuid).order_by(AttemptRow.number)
+        attempts = tuple(
+            AttemptView(
+                row["number"],
+                row["host"],
+                row["started"],
+                row["finished"],
+                row["exit_code"],
+                row["signal_name"],
+                row["error"],
+            )
+            for row in query.dicts().execute(database.peewee)
+        )
+    return found[0], attempts
+
+
+def output(database: Database, uuid: str, attempt: int, stream: str | None) -> list[Piece]:
+    """What is kept of an attempt's output, in the order in which it was written.
+
+    Args:
+        database: where.
+        uuid: the run's.
+        attempt: its number.
+        stream: "stdout" or "stderr"; None for both.
+    """
+    query = OutputRow.select(
+        OutputRow.stream, OutputRow.position, OutputRow.written, OutputRow.data
+    ).where(OutputRow.run == uuid, OutputRow.attempt == attempt)
+    if stream:
+        query = query.where(OutputRow.stream == stream)
+    query = query.order_by(OutputRow.written, OutputRow.position).tuples()
+    with database.reading():
+        rows = list(query.execute(database.peewee))
+    return [Piece(name, position, written, bytes(data)) for name, position, written, data in rows]
+
+
+def application_counts(database: Database) -> dict[str, dict[str, int]]:
+    """How many runs each application has in each state."""
+    query = RunRow.select(RunRow.application, RunRow.state, fn.COUNT(RunRow.uuid))
+    counts: dict[str, dict[str, int]] = {}
+    with database.reading():
+        grouped = query.group_by(RunRow.application, RunRow.state).tuples()
+        for application, state, number in grouped.execute(database.peewee):
+            counts.setdefault(application, {})[state] = number
+    return counts
+
+
+def _conditions(wanted: EventFilter) -> list[Any]:
+    conditions: list[Any] = []
+    if wanted.type is not None:
+        conditions.append(EventRow.type == wanted.type)
+    if wanted.source is not None:
+        conditions.append(EventRow.source == wanted.source)
+    if wanted.since is not None:
+        conditions.append(EventRow.received >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(EventRow.received < wanted.until)
+    if wanted.before is not None:
+        conditions.append(EventRow.uuid < wanted.before)
+    if wanted.application is not None:
+        conditions.append(_has_run(RunRow.application == wanted.application))
+    if wanted.status is not None:
+        conditions.extend(_status_conditions(wanted.status))
+    return conditions
+
+
+def _status_conditions(status: str) -> list[Any]:
+    """An event has a status when a run is in that state and none in a state that goes before it."""
+    before = _PRECEDENCE
+    conditions = []
+    if status != "unmatched":
+        before = _PRECEDENCE[: _PRECEDENCE.index(State(status))]
+        conditions.append(_has_run(RunRow.state == status))
+    if before:
+        conditions.append(~_has_run(RunRow.state.in_([state.value for state in before])))
+    return conditions
+
+
+def _has_run(condition: Any) -> Any:  # noqa: ANN401 - peewee is untyped
+    return fn.EXISTS(RunRow.select(RunRow.uuid).where(RunRow.event == EventRow.uuid, condition))
+
+
+def _event_views(database: Database, query: Any) -> list[EventView]:  # noqa: ANN401 - peewee is untyped
+    rows = list(query.dicts().execute(database.peewee))
+    runs: dict[str, list[RunView]] = {row["uuid"]: [] for row in rows}
+    for view in _run_views(database, RunRow.event.in_(list(runs))) if rows else ():
+        runs[view.event].append(view)
+    return [
+        EventView(
+            row["uuid"],
+            status_of([each.status for each in runs[row["uuid"]]]),
+            row["received"],
+            row["sent"],
+            tuple(runs[row["uuid"]]),
+        )
+        for row in rows
+    ]
+
+
+def _run_views(database: Database, condition: Any) -> list[RunView]:  # noqa: ANN401 - peewee is untyped
+    last = (AttemptRow.run == RunRow.uuid) & (AttemptRow.number == RunRow.attempt)
+    query = (
+        RunRow.select(
+            RunRow,
+            AttemptRow.exit_code,
+            AttemptRow.signal_name,
+            AttemptRow.started,
+            AttemptRow.host,
+        )
+        .join(AttemptRow, JOIN.LEFT_OUTER, on=last)
+        .where(condition)
+        .order_by(RunRow.uuid)
+    )
+    return [
+        RunView(
+            uuid=row["uuid"],
+            event=row["event"],
+            application=row["application"],
+            status=row["state"],
+            attempt=row["attempt"],
+            exit_code=row["exit_code"],
+            signal=row["signal_name"],
+            result=None if row["result"] is None else json.loads(row["result"]),
+            error=row["error"],
+            queued=row["queued"],
+            started=row["started"],
+            finished=row["finished"],
+            host=row["host"],
+        )
+        for row in query.dicts().execute(database.peewee)
+    ]

@@ -1,0 +1,130 @@
+"""The tables as peewee models, which no module binds to a database: queries name theirs.
+
+Times are seconds since the epoch. Keys are version 7 UUIDs, so that rows lie in order of time.
+"""
+
+import enum
+import os
+import time
+import uuid
+
+from peewee import (
+    BigIntegerField,
+    BlobField,
+    CharField,
+    CompositeKey,
+    DoubleField,
+    ForeignKeyField,
+    IntegerField,
+    Model,
+    TextField,
+)
+
+
+class State(enum.StrEnum):
+    """The state of a run; each names who moves it on."""
+
+    QUEUED = "queued"  # a worker claims it
+    RUNNING = "running"  # its worker records the outcome, or releases it when it must stop
+    RETRYING = "retrying"  # a worker claims it once it is due
+    SUCCEEDED = "succeeded"  # final
+    FAILED = "failed"  # final
+    CANCELLED = "cancelled"  # final
+
+
+class LongTextField(TextField):
+    """Text of any length; MySQL's own TEXT ends at 64 KiB."""
+
+    field_type = "LONGTEXT"
+
+
+class LongBlobField(BlobField):
+    """Bytes of any length; MySQL's own BLOB ends at 64 KiB."""
+
+    field_type = "LONGBLOB"
+
+
+def new_uuid() -> str:
+    """A version 7 UUID (RFC 9562, 5.7 and 6.2 method 3): the time to 244 ns, then chance."""
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    value = milliseconds << 80 | 0x7 << 76 | (rest * 4096 // 1_000_000) << 64
+    value |= 0x2 << 62 | int.from_bytes(os.urandom(8)) >> 2
+    return str(uuid.UUID(int=value))
+
+
+class EventRow(Model):
+    """An event as it was sent; `identity` digests source and id, so that a repeat is known."""
+
+    uuid = CharField(36, primary_key=True)
+    identity = CharField(64, unique=True)
+    source = LongTextField()
+    id = LongTextField()
+    type = LongTextField()
+    subject = LongTextField(null=True)
+    received = DoubleField()
+    sent = LongTextField()
+
+    class Meta:
+        """The table."""
+
+        table_name = "event"
+
+
+class RunRow(Model):
+    """One application for one event.
+
+    A waiting run either is due at a time (`due`) or has a wake-up on its way since (`published`).
+    """
+
+    uuid = CharField(36, primary_key=True)
+    event = ForeignKeyField(EventRow, column_name="event", on_delete="CASCADE")
+    application = CharField(100)
+    state = CharField(16)
+    attempt = IntegerField()
+    due = DoubleField(null=True, index=True)
+    published = DoubleField(null=True, index=True)
+    queued = DoubleField()
+    finished = DoubleField(null=True)
+    result = LongTextField(null=True)
+    error = LongTextField(null=True)
+
+    class Meta:
+        """The table."""
+
+        table_name = "run"
+
+
+class AttemptRow(Model):
+    """One try at a run: one child process."""
+
+    run = ForeignKeyField(RunRow, column_name="run", on_delete="CASCADE")
+    number = IntegerField()
+    host = CharField(255)
+    started = DoubleField()
+    finished = DoubleField(null=True)
+    exit_code = IntegerField(null=True)
+    signal_name = CharField(16, null=True)
+    error = LongTextField(null=True)
+
+    class Meta:
+        """The table."""
+
+        table_name = "attempt"
+        primary_key = CompositeKey("run", "number")
+
+
+class OutputRow(Model):
+    """A piece of what an attempt wrote. What lies between two pieces of a stream was not kept."""
+
+    run = ForeignKeyField(RunRow, column_name="run", on_delete="CASCADE")
+    attempt = IntegerField()
+    stream = CharField(6)
+    position = BigIntegerField()
+    written = DoubleField()
+    data = LongBlobField()
+
+    class Meta:
+        """The table."""
+
+        table_name = "output"
+        primary_key = CompositeKey("run", "attempt", "stream", "position")

@@ -1,0 +1,91 @@
+"""Sends wake-ups for the runs that are due: the one mechanism by which work starts."""
+
+import logging
+import threading
+from typing import Final, Protocol
+
+from pacifica.dispatcher import orm
+from pacifica.dispatcher.errors import BrokerUnavailableError, DatabaseUnavailableError
+
+_log = logging.getLogger(__name__)
+
+WINDOW: Final = 256
+"""Wake-ups that may be on their way; short queues keep cancels and slow brokers quick."""
+
+_INTERVAL: Final = 1.0
+_BACKLOG_INTERVAL: Final = 0.05
+
+
+class Sender(Protocol):
+    """Sends wake-ups."""
+
+    def send(self, run: str, /) -> None:
+        """Send the wake-up of one run, or raise BrokerUnavailableError."""
+
+    def close(self) -> None:
+        """Close the connection to the broker."""
+
+
+class Publisher:
+    """A thread that publishes what is due: at once when it is woken, else every second."""
+
+    def __init__(self, database: orm.Database, sender: Sender, window: int = WINDOW) -> None:
+        """Prepare the thread; `start` starts it.
+
+        Args:
+            database: where runs are looked for.
+            sender: takes the wake-ups; only the thread uses it.
+            window: how many wake-ups may be on their way, over all publishers of the database.
+        """
+        self._database = database
+        self._sender = sender
+        self._window = window
+        self._wanted = threading.Event()
+        self._stopping = False
+        self._failing = False
+        self._thread = threading.Thread(target=self._loop, name="publisher", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look for due runs now."""
+        self._wanted.set()
+
+    def stop(self) -> None:
+        """Publish what is due a last time, and end the thread."""
+        self._stopping = True
+        self._wanted.set()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        while not self._stopping:
+            self._wanted.wait(self._publish())
+            self._wanted.clear()
+        self._publish()
+        self._sender.close()
+        self._database.close()
+
+    def _publish(self) -> float:
+        """Publish a batch; gives the seconds after which to look again."""
+        try:
+            due, more = orm.publish(self._database, self._window)
+            self._send(due)
+        except (BrokerUnavailableError, DatabaseUnavailableError) as exc:
+            if not self._failing:
+                _log.warning("publishing waits: %s", exc)
+            self._failing = True
+            return _INTERVAL
+        if self._failing:
+            _log.warning("publishing goes on")
+        self._failing = False
+        return _BACKLOG_INTERVAL if more else _INTERVAL
+
+    def _send(self, due: list[str]) -> None:
+        for index, run in enumerate(due):
+            try:
+                self._sender.send(run)
+            except BrokerUnavailableError:
+                orm.unpublish(self._database, due[index:])
+                raise

@@ -1,0 +1,96 @@
+"""Composition of the web tier: settings → database, broker, publisher, CherryPy application.
+
+`pacifica.dispatcher.wsgi:application` runs under any WSGI server, in several processes.
+"""
+
+import atexit
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cherrypy
+
+from pacifica.dispatcher import config, orm, rest
+from pacifica.dispatcher.config import Settings
+from pacifica.dispatcher.errors import DispatcherError
+from pacifica.dispatcher.publisher import Publisher
+from pacifica.dispatcher.tasks import Broker
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """The web tier of one process: a WSGI application and the publisher that belongs to it."""
+
+    application: Callable[..., Any]
+    publisher: Publisher
+
+
+def compose(settings: Settings) -> Web:
+    """Build the web tier; its publisher is not started yet.
+
+    Raises:
+        DispatcherError: the database could not be reached or prepared.
+    """
+    database = orm.Database(settings.database.peewee_url)
+    database.prepare(settings.database.connect_attempts, settings.database.connect_wait)
+    publisher = Publisher(database, Broker(settings.celery))
+    service = rest.Service(
+        database, settings.applications, publisher, settings.server.max_event_size
+    )
+    application = cherrypy.Application(
+        rest.resources(service), script_name="", config=rest.configuration()
+    )
+    application.log.access_log.disabled = True
+    return Web(application, publisher)
+
+
+def serve(settings: Settings, cherrypy_config: Path | None, ready: Callable[[str], None]) -> None:
+    """Serve HTTP until a signal ends it; what was accepted is finished first.
+
+    Args:
+        settings: all settings.
+        cherrypy_config: a CherryPy configuration file, which has the last word on the server.
+        ready: is called with the server's URL when it listens.
+    """
+    web = compose(settings)
+    cherrypy.config.update(
+        {
+            "server.socket_host": settings.server.address,
+            "server.socket_port": settings.server.port,
+            "server.thread_pool": settings.server.threads,
+            "server.socket_queue_size": 128,
+            "server.max_request_body_size": 0,
+            "engine.autoreload.on": False,
+            "checker.on": False,
+            "log.screen": False,
+        }
+    )
+    if cherrypy_config:
+        cherrypy.config.update(str(cherrypy_config))
+    cherrypy.tree.graft(web.application, "")
+    cherrypy.engine.subscribe("start", web.publisher.start)
+    cherrypy.engine.subscribe("stop", web.publisher.stop)
+    cherrypy.engine.signals.subscribe()
+    cherrypy.engine.start()
+    ready(cherrypy.server.base())
+    cherrypy.engine.block()
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - the interpreter's signature
+    """Make `application` when a WSGI server first asks for it, in the process that serves it."""
+    if name != "application":
+        raise AttributeError(name)
+    try:
+        web = compose(config.load())
+    except DispatcherError as exc:
+        sys.stderr.write(f"{exc}\n")
+        raise SystemExit(2) from exc
+    web.publisher.start()
+    atexit.register(web.publisher.stop)
+    globals()["application"] = web.application
+    return web.application
