@@ -59,6 +59,10 @@ class BrokerUnavailableError(DispatcherError):
     """The broker cannot be reached, or does not take a message at the moment."""
 
 
+class ListenError(DispatcherError):
+    """The web tier cannot listen where it was told to."""
+
+
 class DatabaseUrlError(DispatcherError):
     """The database URL cannot be used: its scheme is unknown or its driver is not installed."""
 

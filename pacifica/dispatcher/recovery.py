@@ -11,8 +11,8 @@ from pacifica.dispatcher.errors import BrokerUnavailableError, DatabaseUnavailab
 
 _log = logging.getLogger(__name__)
 
-_INTERVAL: Final = 5.0
-_AGE: Final = 30.0
+_INTERVAL: Final = 1.0
+_AGE: Final = 2.0
 
 
 class Recovery:
@@ -44,7 +44,7 @@ class Recovery:
             try:
                 recover_wakeups(self._database, self._depth, _AGE)
             except (BrokerUnavailableError, DatabaseUnavailableError) as exc:
-                _log.info("recovery waits: %s", exc)
+                _log.debug("recovery waits: %s", exc)
         self._database.close()
 
 

@@ -30,6 +30,7 @@ from pacifica.dispatcher.publisher import Publisher
 
 _log = logging.getLogger(__name__)
 
+_PROBLEM: Final = "application/problem+json"
 _DRAINED: Final = 16 * 1024**2
 _MAX_LIMIT: Final = 500
 _STREAMS: Final = ("stdout", "stderr")
@@ -295,6 +296,7 @@ def configuration() -> dict[str, dict[str, object]]:
             "request.show_tracebacks": False,
             "request.error_response": _answer_exception,
             "error_page.default": _answer_http_error,
+            "hooks.before_finalize": _without_padding,
             "tools.log_tracebacks.on": False,
             "tools.trailing_slash.on": False,
         }
@@ -321,9 +323,17 @@ def _answer_http_error(status: str, message: str, **_: object) -> bytes:
     return _problem(HTTPStatus(int(status[:3])), message)
 
 
+def _without_padding() -> None:
+    """Undo what CherryPy does for browsers of old: blanks up to 512 bytes around an error."""
+    response = cherrypy.response
+    if response.headers.get("Content-Type") == _PROBLEM:
+        response.body = [b"".join(response.body).strip(b" \n") + b"\n"]
+        response.headers.pop("Content-Length", None)
+
+
 def _problem(status: HTTPStatus, detail: str, problems: Sequence[Problem] = ()) -> bytes:
     """RFC 9457, section 3."""
-    cherrypy.response.headers["Content-Type"] = "application/problem+json"
+    cherrypy.response.headers["Content-Type"] = _PROBLEM
     document: dict[str, Json] = {
         "type": "about:blank",
         "title": status.phrase,

@@ -25,7 +25,7 @@ class WorkerChild:
 
     def __init__(self, settings: Settings) -> None:
         """Prepare; `start` starts it."""
-        self._patience = settings.worker.stop_grace + _KILL_AFTER
+        self._grace = settings.worker.stop_grace
         self._environment = {
             **os.environ,
             "BROKER_URL": settings.celery.broker_url,
@@ -53,10 +53,11 @@ class WorkerChild:
                 _log.warning("the worker died (%s); starting another", process.returncode)
                 self._stopping.wait(_RESTART_AFTER)
                 self._spawn()
+        _log.warning("stopping; applications that run get %g s to end", self._grace)
         process = self._running()
         process.terminate()
         try:
-            process.wait(self._patience)
+            process.wait(self._grace + _KILL_AFTER)
         except subprocess.TimeoutExpired:
             _log.warning("the worker does not stop; killing it")
             process.kill()
@@ -72,6 +73,7 @@ class WorkerChild:
                 sys.executable,
                 "-m",
                 "celery",
+                "--quiet",
                 "-A",
                 "pacifica.dispatcher.tasks",
                 "worker",

@@ -30,6 +30,8 @@ LIFELINE = "DISPATCHER_LIFELINE"
 """When this is in its environment, a worker stops as soon as its standard input ends."""
 
 _TASK = "pacifica.dispatcher.run"
+_CONNECT_TIMEOUT = 4  # seconds
+_NOT_FOUND = "404"  # AMQP 0-9-1, section 1.2
 
 
 def celery_configuration(settings: CelerySettings) -> dict[str, object]:
@@ -101,11 +103,12 @@ class Broker:
         Raises:
             BrokerUnavailableError: the broker does not say.
         """
-        return int(
-            self._twice(
-                lambda: self._producer.channel.queue_declare(self._queue.name, passive=True)
-            ).message_count
-        )
+        name = self._queue.name
+        try:
+            declared = self._twice(lambda: self._channel().queue_declare(name, passive=True))
+        except _NoQueueError:
+            return 0
+        return int(declared.message_count)
 
     def close(self) -> None:
         """Close the connection."""
@@ -113,6 +116,9 @@ class Broker:
             with suppress(OSError, OperationalError):
                 self._connection.release()
         self._connection = self._producer = None
+
+    def _channel(self) -> Any:  # noqa: ANN401 - kombu is untyped
+        return self._producer.channel
 
     def _twice(self, act: Callable[[], Any]) -> Any:  # noqa: ANN401 - kombu is untyped
         """Act; once more on a new connection when the old one turns out to be dead."""
@@ -122,18 +128,24 @@ class Broker:
         return self._once(act)
 
     def _once(self, act: Callable[[], Any]) -> Any:  # noqa: ANN401 - kombu is untyped
-        errors: tuple[type[Exception], ...] = (OSError, OperationalError)
+        connection = self._connection or self._app.connection_for_write(
+            connect_timeout=_CONNECT_TIMEOUT, heartbeat=0
+        )
+        errors = (*connection.connection_errors, *connection.channel_errors)
         try:
             if self._connection is None:
-                self._connection = self._app.connection_for_write(connect_timeout=4, heartbeat=0)
-                errors += self._connection.connection_errors + self._connection.channel_errors
-                self._producer = self._app.amqp.Producer(self._connection, auto_declare=False)
-            else:
-                errors += self._connection.connection_errors + self._connection.channel_errors
+                self._connection = connection
+                self._producer = self._app.amqp.Producer(connection, auto_declare=False)
             return act()
-        except errors as exc:
+        except (OSError, OperationalError, *errors) as exc:
             self.close()
+            if str(getattr(exc, "reply_code", "")) == _NOT_FOUND:
+                raise _NoQueueError(str(exc)) from exc
             raise BrokerUnavailableError(f"the broker does not answer: {exc}") from exc
+
+
+class _NoQueueError(DispatcherError):
+    """The broker has no such queue; Redis forgets one with its last message."""
 
 
 app = Celery("pacifica.dispatcher")
@@ -229,7 +241,7 @@ def _give_up(exc: DispatcherError) -> NoReturn:
 
 
 def _stop_with_parent() -> None:
-    while sys.stdin.buffer.read(1):
+    while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 

@@ -5,6 +5,7 @@
 
 import atexit
 import logging
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import cherrypy
 
 from pacifica.dispatcher import config, orm, rest
 from pacifica.dispatcher.config import Settings
-from pacifica.dispatcher.errors import DispatcherError
+from pacifica.dispatcher.errors import DispatcherError, ListenError
 from pacifica.dispatcher.publisher import Publisher
 from pacifica.dispatcher.tasks import Broker
 
@@ -72,6 +73,8 @@ def serve(settings: Settings, cherrypy_config: Path | None, ready: Callable[[str
     )
     if cherrypy_config:
         cherrypy.config.update(str(cherrypy_config))
+    _check_address(cherrypy.server.socket_host, cherrypy.server.socket_port)
+    cherrypy.log.error_log.setLevel(logging.WARNING)
     cherrypy.tree.graft(web.application, "")
     cherrypy.engine.subscribe("start", web.publisher.start)
     cherrypy.engine.subscribe("stop", web.publisher.stop)
@@ -79,6 +82,19 @@ def serve(settings: Settings, cherrypy_config: Path | None, ready: Callable[[str
     cherrypy.engine.start()
     ready(cherrypy.server.base())
     cherrypy.engine.block()
+
+
+def _check_address(host: str, port: int) -> None:
+    """Find out that the address cannot be had while there is nothing to be torn down yet."""
+    try:
+        with socket.create_server((host, port), family=_family(host)):
+            return
+    except OSError as exc:
+        raise ListenError(f"cannot listen on {host}, port {port}: {exc.strerror}") from exc
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - the interpreter's signature

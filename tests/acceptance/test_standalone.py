@@ -1,0 +1,91 @@
+"""`pacifica-dispatcher standalone`: everything on one machine, as a new user starts it."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from tests.support import PROGRAM, Site, http, wait_until
+
+CONFIG = """
+[worker]
+stop_grace = 1s
+[application:nap]
+exact.type = nap
+command = sleep 60
+kill_after = 1s
+"""
+
+
+def worker_of(standalone: subprocess.Popen[bytes]) -> int | None:
+    """The process id of its Celery worker, once it has processes of its own, so takes work."""
+    for child in _children(standalone.pid):
+        if len(_children(child)) > 1:
+            return child
+    return None
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def test_the_first_two_commands_of_the_readme(site: Site) -> None:
+    process = site.start_standalone()
+    uuid = http(f"{site.url}/dispatch/add/2/2").text
+    assert site.wait_status(uuid, "succeeded", "failed")["result"] == 4
+    printed = site.log(0).read_text()
+    assert f"{site.url}/" in printed
+    assert f"curl -s {site.url}/dispatch/add/2/2" in printed
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0, site.logs()
+    assert "Traceback" not in site.logs()
+    assert "Fatal" not in site.logs()
+
+
+def test_a_worker_that_dies_is_replaced(site: Site) -> None:
+    process = site.start_standalone()
+    worker = wait_until(lambda: worker_of(process), "the worker")
+    assert worker
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: worker_of(process) not in {None, worker}, "another worker")
+    uuid = http(f"{site.url}/dispatch/mul/6/7").text
+    assert site.wait_status(uuid, "succeeded", "failed")["result"] == 42
+
+
+def test_the_worker_does_not_outlive_its_parent(site: Site) -> None:
+    process = site.start_standalone()
+    worker = wait_until(lambda: worker_of(process), "the worker")
+    process.kill()
+    process.wait()
+    wait_until(lambda: not Path(f"/proc/{worker}").exists(), "the worker's end")
+
+
+def test_a_stop_ends_what_runs_and_it_is_taken_up_again(site: Site) -> None:
+    site.configure(CONFIG)
+    process = site.start_standalone()
+    uuid = site.post(type="nap").json["uuid"]
+    site.wait_status(uuid, "running")
+    process.terminate()
+    assert process.wait(30) == 0, site.logs()
+    site.start_standalone()
+    [run] = site.wait_status(uuid, "running")["runs"]
+    assert run["attempt"] == 2
+    attempts = http(f"{site.url}/runs/{run['uuid']}").json["attempts"]
+    assert [each["signal"] for each in attempts] == ["SIGTERM", None]
+    assert "stopped" in attempts[0]["error"]
+
+
+def test_a_port_that_is_taken_is_an_error_that_says_so(site: Site) -> None:
+    site.start_standalone()
+    second = subprocess.run(
+        [*PROGRAM, "-p", str(site.port)],
+        cwd=site.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert str(site.port) in second.stderr
+    assert "Traceback" not in second.stderr
