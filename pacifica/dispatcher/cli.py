@@ -46,6 +46,7 @@ def main(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - c
     Without a command it serves HTTP, as `serve` does.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("pacifica.dispatcher").setLevel(logging.INFO)
     if context.invoked_subcommand is None:
         context.invoke(serve, **options)
 

@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
 
 _PROBLEM: Final = "application/problem+json"
 _DRAINED: Final = 16 * 1024**2
+_MAX_LOGGED: Final = 1000
 _MAX_LIMIT: Final = 500
 _STREAMS: Final = ("stdout", "stderr")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -297,6 +298,7 @@ def configuration() -> dict[str, dict[str, object]]:
             "request.error_response": _answer_exception,
             "error_page.default": _answer_http_error,
             "hooks.before_finalize": _without_padding,
+            "tools.log_headers.on": False,
             "tools.log_tracebacks.on": False,
             "tools.trailing_slash.on": False,
         }
@@ -312,9 +314,10 @@ def _answer_exception() -> None:
     else:
         detail = str(exc)
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        _log.warning("answered 503: %s", exc)
         cherrypy.response.headers["Retry-After"] = "5"
     problems = exc.problems if isinstance(exc, EventError) else ()
+    reasons = "; ".join([detail, *map(str, problems)])[:_MAX_LOGGED]
+    _log.info("answered %d to %s: %s", status, cherrypy.request.remote.ip, reasons)
     cherrypy.response.status = status
     cherrypy.response.body = [_problem(status, detail, problems)]
 

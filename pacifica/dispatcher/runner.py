@@ -94,7 +94,8 @@ class Runner:
             arrow, outcome = orm.fail, orm.Outcome(error=str(exc))
         if not arrow(self.database, claim, outcome, capture.finish()):
             _log.warning("run %s: attempt %d is no longer ours", uuid, claim.attempt)
-        _log.info("run %s: attempt %d of %s: %s", uuid, claim.attempt, application.name, outcome)
+        said = outcome.error or "it succeeded"
+        _log.info("run %s: attempt %d of %s: %s", uuid, claim.attempt, application.name, said)
         if application.keep is Keep.NEVER or (
             application.keep is Keep.FAILED and arrow is not orm.fail
         ):

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import itemgetter
 
 from pacifica.dispatcher.events import Event
 from pacifica.dispatcher.orm.database import Database
@@ -50,7 +51,8 @@ def accept(database: Database, events: Sequence[tuple[Event, Sequence[str]]]) ->
         for e, _ in events
     ]
     with database.transaction():
-        added = database.insert("event", _EVENT, rows, skip_repeats=True)
+        in_one_order = sorted(rows, key=itemgetter(1))  # so that two batches cannot deadlock
+        added = database.insert("event", _EVENT, in_one_order, skip_repeats=True)
         first = (
             {row[1]: row[0] for row in rows}
             if added == len(rows)

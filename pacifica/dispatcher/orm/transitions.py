@@ -81,10 +81,10 @@ def publish(database: Database, window: int) -> tuple[list[str], bool]:
     with database.reading():
         if not database.fetch(_ANY_DUE, (now,)).fetchone()[0]:
             return [], False
-    with database.transaction():
-        room = window - database.fetch(_ON_THEIR_WAY, (0,)).fetchone()[0]
-        if room <= 0:
+        if _room(database, window) <= 0:
             return [], True
+    with database.transaction():
+        room = max(0, _room(database, window))
         query = RunRow.select(RunRow.uuid).where(RunRow.due <= now)
         query = query.order_by(RunRow.due, RunRow.uuid).limit(room)
         if not isinstance(database.peewee, SqliteDatabase):
@@ -94,6 +94,10 @@ def publish(database: Database, window: int) -> tuple[list[str], bool]:
             change = RunRow.update(due=None, published=now).where(RunRow.uuid.in_(due))
             change.execute(database.peewee)
     return due, len(due) == room
+
+
+def _room(database: Database, window: int) -> int:
+    return window - int(database.fetch(_ON_THEIR_WAY, (0,)).fetchone()[0])
 
 
 def oldest_wakeup_before(database: Database, before: float) -> bool:
