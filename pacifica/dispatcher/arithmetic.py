@@ -18,7 +18,7 @@ def mul(event: Event) -> int:
 def _integers(event: Event) -> list[int]:
     if not isinstance(event.data, list):
         raise TypeError("the data must be a list of integers")
-    integers = [each for each in event.data if isinstance(each, int)]
+    integers = [each for each in event.data if isinstance(each, int) and not isinstance(each, bool)]
     if len(integers) != len(event.data):
         raise TypeError(f"only integers, please: {event.data!r}")
     return integers

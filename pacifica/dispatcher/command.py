@@ -10,6 +10,7 @@ from pacifica.dispatcher.errors import ApplicationError
 from pacifica.dispatcher.events import ABSENT, Event, Json, canonical
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_INDEX = re.compile(r"0|[1-9]\d{0,8}", re.ASCII)
 _PATH = re.compile(r"data(\.[^.\s]+)*|[a-z0-9]+")
 
 
@@ -30,7 +31,7 @@ class Placeholder:
         for key in keys:
             if isinstance(found, dict):
                 found = found.get(key, ABSENT)
-            elif isinstance(found, list) and key.isdecimal() and int(key) < len(found):
+            elif isinstance(found, list) and _INDEX.fullmatch(key) and int(key) < len(found):
                 found = found[int(key)]
             else:
                 found = ABSENT
@@ -66,12 +67,10 @@ class Argument:
         """The argument for this event."""
         return "".join(part if isinstance(part, str) else part.text(event) for part in self.parts)
 
-    def could_become_option(self, event: Event) -> bool:
-        """Whether the event, not the operator, would make an option of this argument."""
-        if not self.parts or not isinstance(self.parts[0], Placeholder):
-            return False
-        value = self.parts[0].value(event)
-        return isinstance(value, str) and value.startswith("-")
+    @property
+    def begins_with_event(self) -> bool:
+        """Whether its first character is the event's to choose."""
+        return bool(self.parts) and isinstance(self.parts[0], Placeholder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +87,10 @@ class Command:
         Raises:
             ValueError: quotes or braces do not close, or the program is missing or a placeholder.
         """
+        if "\0" in text:
+            raise ValueError("it has a NUL character")
         words = shlex.split(text)
-        if not words:
+        if not words or not words[0]:
             raise ValueError("it names no program")
         program, *arguments = (_argument(word) for word in words)
         if not all(isinstance(part, str) for part in program.parts):
@@ -103,14 +104,24 @@ class Command:
             ApplicationError: the event lacks a placeholder, or would smuggle in an option.
         """
         filled: list[str] = []
+        before: list[Argument] = []
         for argument in self.arguments:
-            if "--" not in filled and argument.could_become_option(event):
+            text = argument.text(event)
+            if (
+                argument.begins_with_event
+                and text.startswith("-")
+                and _END_OF_OPTIONS not in before
+            ):
                 raise ApplicationError(
                     f"argument {len(filled) + 1} comes from the event and begins with '-', which a "
                     "program may take for an option; put -- before it in the command"
                 )
-            filled.append(argument.text(event))
+            filled.append(text)
+            before.append(argument)
         return filled
+
+
+_END_OF_OPTIONS = Argument(("--",))
 
 
 def _argument(word: str) -> Argument:

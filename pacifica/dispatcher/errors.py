@@ -2,10 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 
 class DispatcherError(Exception):
     """The base of all errors that are ours."""
+
+
+MAX_PROBLEMS: Final = 100
+"""Problems of an event that are named at the most: more help nobody, and cost time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +43,9 @@ class EventError(DispatcherError):
     """What arrived is no valid event; `problems` names every bad attribute."""
 
     def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
-        """Keep the summary and the single problems."""
+        """Keep the summary and the first of the problems."""
         super().__init__(message)
-        self.problems = tuple(problems)
+        self.problems = tuple(problems[:MAX_PROBLEMS])
 
 
 class UnsupportedFormatError(DispatcherError):

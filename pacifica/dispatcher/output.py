@@ -47,12 +47,12 @@ class _Growing:
 class Capture:
     """Collects output; the first part is saved while the application runs, the last at its end."""
 
-    def __init__(self, limit: int, save: Callable[[list[Piece]], object]) -> None:
+    def __init__(self, limit: int, save: Callable[[list[Piece]], bool]) -> None:
         """Collect nothing yet.
 
         Args:
             limit: bytes of each stream that are kept.
-            save: takes pieces while the application runs.
+            save: takes pieces while the application runs; says whether it could keep them.
         """
         self._half = limit // 2
         self._save = save
@@ -70,17 +70,16 @@ class Capture:
         if rest:
             state.tail += rest
             if len(state.tail) > 2 * self._half:
-                del state.tail[: -self._half]
+                del state.tail[: len(state.tail) - self._half]
         state.written += len(data)
 
     def tick(self) -> None:
         """Save what has come, at most once a second."""
         now = time.monotonic()
         if self._pending and now - self._saved_at >= _INTERVAL:
-            pieces = [growing.piece() for growing in self._pending]
-            self._pending.clear()
             self._saved_at = now
-            self._save(pieces)
+            if self._save([growing.piece() for growing in self._pending]):
+                self._pending.clear()
 
     def finish(self) -> list[Piece]:
         """The pieces that were not saved yet, the last part of each stream among them."""
@@ -88,7 +87,7 @@ class Capture:
         pieces = [growing.piece() for growing in self._pending]
         self._pending.clear()
         for name, state in self._streams.items():
-            last = bytes(state.tail[-self._half :])
+            last = bytes(state.tail[max(0, len(state.tail) - self._half) :])
             for start in range(0, len(last), _PIECE_SIZE):
                 position = state.written - len(last) + start
                 pieces.append(Piece(name, position, now, last[start : start + _PIECE_SIZE]))

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,11 @@ from typing import Final
 
 from pacifica.dispatcher import events, orm
 from pacifica.dispatcher.applications import Application, Handler, Keep
-from pacifica.dispatcher.errors import ApplicationError, EventError
+from pacifica.dispatcher.errors import (
+    ApplicationError,
+    DatabaseUnavailableError,
+    EventError,
+)
 from pacifica.dispatcher.events import Event, canonical
 from pacifica.dispatcher.output import Capture, Piece
 from pacifica.dispatcher.process import Cause, Ended, Limits, Stop, execute
@@ -86,7 +91,7 @@ class Runner:
             orm.fail(self.database, claim, orm.Outcome(error=error), [])
             return
         workplace = Workplace(self.directory / f"{claim.run}.{claim.attempt}")
-        capture = Capture(application.max_output, partial(orm.save_output, self.database, claim))
+        capture = Capture(application.max_output, partial(self._save_output, claim))
         try:
             ended = self._execute(claim, application, workplace, capture)
             arrow, outcome = _judge(ended, workplace, application)
@@ -101,13 +106,22 @@ class Runner:
         ):
             shutil.rmtree(workplace.folder, ignore_errors=True)
 
+    def _save_output(self, claim: orm.Claim, pieces: list[Piece]) -> bool:
+        try:
+            return orm.save_output(self.database, claim, pieces)
+        except DatabaseUnavailableError as exc:
+            _log.warning("run %s: its output waits: %s", claim.run, exc)
+            return False
+
     def _execute(
         self, claim: orm.Claim, application: Application, workplace: Workplace, capture: Capture
     ) -> Ended:
-        event = events.parse(claim.sent)
         try:
+            event = events.parse(claim.sent)
             workplace.directory.mkdir(mode=0o700, parents=True)
             workplace.event.write_text(event.to_json(), encoding="utf-8")
+        except EventError as exc:
+            raise ApplicationError(f"the event can no longer be read: {exc}") from exc
         except OSError as exc:
             raise ApplicationError(f"the working directory cannot be made: {exc}") from exc
         return execute(
@@ -156,18 +170,29 @@ def _judge(
 ) -> tuple[Arrow, orm.Outcome]:
     """Which arrow an attempt's end takes, and what is recorded of it."""
     outcome = partial(orm.Outcome, exit_code=ended.exit_code, signal=ended.signal)
+    error = _error(ended, application)
+    if ended.cause is Cause.STOPPED:
+        return orm.release, outcome(error=error)
+    try:
+        result = _result(workplace)
+    except ApplicationError as exc:
+        return orm.fail, outcome(error=f"{error}; {exc}" if error else str(exc))
+    return (orm.fail if error else orm.succeed), outcome(error=error, result=result)
+
+
+def _error(ended: Ended, application: Application) -> str | None:
+    """What the end of a process says went wrong, for people."""
     match ended:
         case Ended(cause=Cause.STOPPED):
-            return orm.release, outcome(error="the worker was stopped; the run is taken up again")
+            return "the worker was stopped; the run is taken up again"
         case Ended(cause=Cause.TIMED_OUT):
-            return orm.fail, outcome(error=f"it took longer than {application.timeout:g} s")
+            return f"it took longer than {application.timeout:g} s"
         case Ended(signal=str(name)):
-            return orm.fail, outcome(error=f"it was ended by {name}", result=_result(workplace))
+            return f"it was ended by {name}"
         case Ended(exit_code=0):
-            return orm.succeed, outcome(result=_result(workplace))
+            return None
         case _:
-            error = f"it ended with exit code {ended.exit_code}"
-            return orm.fail, outcome(error=error, result=_result(workplace))
+            return f"it ended with exit code {ended.exit_code}"
 
 
 def _result(workplace: Workplace) -> str | None:
@@ -177,6 +202,8 @@ def _result(workplace: Workplace) -> str | None:
         ApplicationError: what it left is too large or no JSON.
     """
     try:
+        if not stat.S_ISREG(workplace.result.stat().st_mode):
+            raise ApplicationError("its result is no file")
         with workplace.result.open("rb") as file:
             content = file.read(MAX_RESULT + 1)
     except FileNotFoundError:

@@ -42,9 +42,10 @@ class WorkerChild:
         self._watcher.start()
 
     def stop(self) -> None:
-        """Ask the worker to stop, wait for it, and kill it if it does not."""
+        """Ask the worker, if it was started, to stop; wait for it, and kill it if it does not."""
         self._stopping.set()
-        self._watcher.join()
+        if self._watcher.is_alive():
+            self._watcher.join()
 
     def _watch(self) -> None:
         while not self._stopping.wait(0.2):

@@ -43,11 +43,7 @@ def compose(settings: Settings) -> Web:
     service = rest.Service(
         database, settings.applications, publisher, settings.server.max_event_size
     )
-    application = cherrypy.Application(
-        rest.resources(service), script_name="", config=rest.configuration()
-    )
-    application.log.access_log.disabled = True
-    return Web(application, publisher)
+    return Web(rest.application(service), publisher)
 
 
 def serve(settings: Settings, cherrypy_config: Path | None, ready: Callable[[str], None]) -> None:

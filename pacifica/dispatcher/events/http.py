@@ -1,8 +1,9 @@
 """Which events an HTTP request carries (CloudEvents HTTP protocol binding 1.0.2, section 3)."""
 
 from dataclasses import dataclass
+from email.message import Message
 
-from pacifica.dispatcher.errors import EventError, Problem, UnsupportedFormatError
+from pacifica.dispatcher.errors import MAX_PROBLEMS, EventError, Problem, UnsupportedFormatError
 from pacifica.dispatcher.events import json_format, strict_json
 from pacifica.dispatcher.events.event import Event
 
@@ -36,13 +37,18 @@ def receive(content_type: str, body: bytes) -> Received:
         raise UnsupportedFormatError(
             f"Content-Type {media_type[:80]!r} is no event format; send one of {known}"
         )
-    charset = parameters.lower().replace('"', "").replace(" ", "").partition("charset=")[2]
-    if charset.partition(";")[0] not in {"", "utf-8", "utf8", "us-ascii"}:
+    if parameters and _charset(content_type) not in {None, "utf-8", "utf8", "us-ascii"}:
         raise UnsupportedFormatError("events are JSON, and JSON is UTF-8: leave charset out")
     text = strict_json.decode(body)
     if media_type == _BATCH:
         return Received(_batch(text), batch=True)
     return Received((json_format.parse(text),), batch=False)
+
+
+def _charset(content_type: str) -> str | None:
+    message = Message()
+    message["Content-Type"] = content_type
+    return message.get_content_charset()
 
 
 def _batch(text: str) -> tuple[Event, ...]:
@@ -54,6 +60,8 @@ def _batch(text: str) -> tuple[Event, ...]:
         except EventError as exc:
             found = exc.problems or (Problem("", str(exc)),)
             problems.extend(Problem(f"/{index}{each.where}", each.what) for each in found)
+            if len(problems) >= MAX_PROBLEMS:
+                break
     if problems:
         raise EventError("the batch holds events that are not valid; none was taken", problems)
     return tuple(events)

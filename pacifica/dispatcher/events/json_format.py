@@ -11,8 +11,11 @@ from pacifica.dispatcher.events.event import ABSENT, Absent, Attribute, Event, J
 from pacifica.dispatcher.events.version01 import from_version01
 
 _NAME = re.compile(r"[a-z0-9]+")
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_PLANES_ENDS = "".join(chr(plane << 16 | end) for plane in range(17) for end in (0xFFFE, 0xFFFF))
+_FORBIDDEN = re.compile(rf"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{_PLANES_ENDS}]")
+_TIMESTAMP = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII
+)
 _REQUIRED = ("id", "source", "type")
 _STRINGS = frozenset(
     {*_REQUIRED, "specversion", "subject", "time", "datacontenttype", "dataschema"}
@@ -41,14 +44,19 @@ def from_document(document: Json, sent: str) -> Event:
         EventError: it is no object or no valid event; every bad attribute is named.
     """
     if not isinstance(document, dict):
-        raise EventError("an event is a JSON object")
-    if "specversion" not in document and "cloudEventsVersion" in document:
-        document = from_version01(document)
+        hint = (
+            "; a batch is application/cloudevents-batch+json" if isinstance(document, list) else ""
+        )
+        raise EventError(f"an event is a JSON object{hint}")
     problems: list[Problem] = []
+    names: dict[str, str] = {}
+    if document.get("specversion") is None and "cloudEventsVersion" in document:
+        document, names = from_version01(document, problems)
     attributes = _attributes(document, problems)
     data = _payload(document, problems)
     if problems:
-        raise EventError("this is no valid CloudEvent", problems)
+        named = [Problem(names.get(each.where, each.where), each.what) for each in problems]
+        raise EventError("this is no valid CloudEvent", named)
     return Event(attributes, data, sent)
 
 
@@ -98,7 +106,8 @@ def _is_timestamp(value: str) -> bool:
     if not _TIMESTAMP.fullmatch(value):
         return False
     try:
-        datetime.fromisoformat(value.upper().replace(":60", ":59"))
+        leap_second = value[17:19] == "60"
+        datetime.fromisoformat(f"{value[:17]}59{value[19:]}" if leap_second else value.upper())
     except ValueError:
         return False
     return True

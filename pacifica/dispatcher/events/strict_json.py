@@ -2,8 +2,9 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from pacifica.dispatcher.errors import EventError
 from pacifica.dispatcher.events.event import Json
@@ -15,17 +16,27 @@ _WHITESPACE = " \t\n\r"
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number (RFC 8259, section 6)")
+    raise EventError(f"it is not JSON: {name} is no JSON number (RFC 8259, section 6)")
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if math.isinf(value):
-        raise ValueError(f"the number {text[:40]} is too large")
+        raise EventError(f"it is not JSON: the number {text[:40]} is too large")
     return value
 
 
-_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise EventError(f"it is not JSON: the name {name[:80]!r} stands twice in an object")
+    return members
+
+
+_decoder = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique
+)
 
 
 def decode(body: bytes) -> str:
@@ -101,23 +112,23 @@ def _value_at(text: str, position: int) -> tuple[Json, int]:
         raise EventError(f"it is not JSON: {exc.msg} at {where}") from exc
     except RecursionError as exc:
         raise EventError(f"it is nested deeper than {MAX_DEPTH} levels") from exc
-    except ValueError as exc:
-        raise EventError(f"it is not JSON: {exc}") from exc
+    except ValueError as exc:  # all that is left is Python's own limit
+        raise EventError("it is not JSON: an integer has more digits than can be read") from exc
     _check_depth(value, text[position:end] if (position, end) != (0, len(text)) else text)
     return cast("Json", value), end
 
 
-def _check_depth(value: object, text: str) -> None:
+def _check_depth(value: Json, text: str) -> None:
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
-    level = [value]
+    level: list[Any] = [value]
     for _ in range(MAX_DEPTH + 1):
+        level = [each for each in level if isinstance(each, dict | list)]
+        if not level:
+            return
         level = [
             child
             for parent in level
-            if isinstance(parent, dict | list)
             for child in (parent.values() if isinstance(parent, dict) else parent)
         ]
-        if not level:
-            return
     raise EventError(f"it is nested deeper than {MAX_DEPTH} levels")

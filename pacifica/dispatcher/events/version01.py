@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 
 from pacifica.dispatcher.errors import EventError, Problem
 from pacifica.dispatcher.events.event import Json
@@ -16,25 +17,33 @@ _NAMES = {
     "contentType": "datacontenttype",
     "data": "data",
 }
+_RESERVED = frozenset({*_NAMES.values(), "specversion", "data_base64"})
 _WITHOUT_ZONE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?", re.ASCII)
+_INT32 = range(-(2**31), 2**31)
 
 
-def from_version01(document: dict[str, Json]) -> dict[str, Json]:
+def from_version01(
+    document: Mapping[str, Json], problems: list[Problem]
+) -> tuple[dict[str, Json], dict[str, str]]:
     """Rename a 0.1 document's members to those of 1.0.
 
     A time without a zone stays usable and is marked: it gets the offset `-00:00`, by which RFC 3339
     (section 4.3) says that the offset to local time is not known. Extensions become attributes with
     lower-case names; a value that 1.0 has no type for becomes its JSON text.
 
+    Args:
+        document: the 0.1 document.
+        problems: takes what is wrong with the extensions.
+
+    Returns:
+        the document in 1.0, and a pointer into the old one for each pointer into the new one.
+
     Raises:
-        EventError: the version is not 0.1, or an extension collides with an attribute.
+        EventError: the version is not 0.1.
     """
-    version = document["cloudEventsVersion"]
-    if version != "0.1":
-        raise EventError(
-            "this is no valid CloudEvent",
-            [Problem("/cloudEventsVersion", "only 0.1 is understood (and specversion 1.0)")],
-        )
+    if document["cloudEventsVersion"] != "0.1":
+        what = "only 0.1 is understood (and specversion 1.0)"
+        raise EventError("this is no valid CloudEvent", [Problem("/cloudEventsVersion", what)])
     renamed: dict[str, Json] = {"specversion": "1.0"}
     for old, new in _NAMES.items():
         if document.get(old) is not None or (old == "data" and "data" in document):
@@ -42,27 +51,28 @@ def from_version01(document: dict[str, Json]) -> dict[str, Json]:
     time = renamed.get("time")
     if isinstance(time, str) and _WITHOUT_ZONE.fullmatch(time):
         renamed["time"] = f"{time}-00:00"
-    for name, value in _extensions(document).items():
-        if name in renamed:
-            raise EventError(
-                "this is no valid CloudEvent",
-                [Problem("/extensions", f"an extension may not be called {name}")],
-            )
-        renamed[name] = value
-    return renamed
-
-
-def _extensions(document: dict[str, Json]) -> dict[str, Json]:
+    pointers = {f"/{new}": f"/{old}" for old, new in _NAMES.items()}
     extensions = document.get("extensions")
-    if extensions is None:
-        return {}
-    if not isinstance(extensions, dict):
-        raise EventError(
-            "this is no valid CloudEvent", [Problem("/extensions", "this must be an object")]
-        )
-    return {
-        re.sub(r"[^a-z0-9]", "", name.lower()) or name: (
-            json.dumps(value) if isinstance(value, dict | list | float) else value
-        )
-        for name, value in extensions.items()
-    }
+    if isinstance(extensions, dict):
+        for old, value in extensions.items():
+            new = re.sub(r"[^a-z0-9]", "", old.lower()) or old
+            pointers.setdefault(f"/{new}", "/extensions")
+            if new in _RESERVED or new in renamed:
+                what = f"an extension's name comes to {new}, which is taken"
+                problems.append(Problem("/extensions", what))
+            else:
+                renamed[new] = _typed(value)
+    elif extensions is not None:
+        problems.append(Problem("/extensions", "this must be an object"))
+    return renamed, pointers
+
+
+def _typed(value: Json) -> Json:
+    """A value as 1.0 can type it."""
+    if (
+        value is None
+        or isinstance(value, str | bool)
+        or (isinstance(value, int) and value in _INT32)
+    ):
+        return value
+    return json.dumps(value)

@@ -11,7 +11,15 @@ __all__ = ["ATTRIBUTE_DIALECTS", "Exact", "Filter", "Prefix", "Suffix"]
 
 
 class Filter(Protocol):
-    """A predicate on an event."""
+    """A predicate on an event: it compares an attribute with a value."""
+
+    @property
+    def attribute(self) -> str:
+        """The name of the attribute."""
+
+    @property
+    def value(self) -> str:
+        """What it is compared with."""
 
     def matches(self, event: Event, /) -> bool:
         """Whether the event passes."""

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,13 +21,12 @@ from pacifica.dispatcher.errors import DatabaseUnavailableError, DatabaseUrlErro
 _log = logging.getLogger(__name__)
 
 _SQLITE_PRAGMAS = {
-    "journal_mode": "wal",
     "synchronous": "full",
     "foreign_keys": 1,
 }
+_ROWS = 500  # that one statement inserts; databases limit its parameters
 _BUSY_TIMEOUT = 60  # seconds that a write waits for another process's
 _POOL_TIMEOUT = 30  # seconds that a thread waits for a connection
-_UNAVAILABLE = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)
 _MIGRATION_LOCK = "pacifica.dispatcher migrations"
 
 
@@ -132,19 +132,19 @@ class Database:
         Returns:
             the number of rows that were inserted.
         """
-        values = ", ".join("?" * len(columns))
-        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"  # noqa: S608 - our names
+        head = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608 - our names
+        one = f"({', '.join('?' * len(columns))})"
+        tail = ""
         if skip_repeats:
-            sql += (
-                f" ON DUPLICATE KEY UPDATE {columns[0]} = {columns[0]}"
-                if isinstance(self.peewee, MySQLDatabase)
-                else " ON CONFLICT DO NOTHING"
-            )
-        if len(rows) == 1:
-            return self.execute(sql, rows[0])
-        cursor = self.peewee.cursor()
-        cursor.executemany(sql.replace("?", self.peewee.param), rows)
-        return int(cursor.rowcount)
+            same = f"{columns[0]} = {columns[0]}"
+            on_mysql = isinstance(self.peewee, MySQLDatabase)
+            tail = f" ON DUPLICATE KEY UPDATE {same}" if on_mysql else " ON CONFLICT DO NOTHING"
+        inserted = 0
+        for start in range(0, len(rows), _ROWS):
+            some = rows[start : start + _ROWS]
+            values = list(chain.from_iterable(some))
+            inserted += self.execute(head + ", ".join([one] * len(some)) + tail, values)
+        return inserted
 
     def close(self) -> None:
         """Close this thread's connection and, to a server, all idle ones."""
@@ -162,10 +162,12 @@ class Database:
             finally:
                 if opened and self._pooled:
                     self.peewee.close()
-        except _UNAVAILABLE as exc:
+        except (peewee.DatabaseError, peewee.InterfaceError) as exc:
+            if not _is_unavailable(exc):
+                raise
             self._drop_connection()
             raise DatabaseUnavailableError(
-                f"the database {self.name} cannot be used: {str(exc).strip()}"
+                f"the database {self.name} cannot be used: {_first_cause(exc)}"
             ) from exc
 
     def _drop_connection(self) -> None:
@@ -176,8 +178,22 @@ class Database:
 
     def _migrate(self) -> None:
         folder = str(Path(migrations.__file__).parent)
-        with self._connected(), self._only_one():
-            Runner(self.peewee, folder, table_name="schema_migration").up()
+        with self._connected():
+            self._write_ahead()
+            with self._only_one():
+                Runner(self.peewee, folder, table_name="schema_migration").up()
+
+    def _write_ahead(self) -> None:
+        """Give SQLite a write-ahead log, for good; it does not wait for others by itself here."""
+        deadline = time.monotonic() + _BUSY_TIMEOUT
+        while not self._pooled:
+            try:
+                self.peewee.execute_sql("PRAGMA journal_mode = wal")
+                break
+            except peewee.OperationalError as exc:
+                if "locked" not in str(exc) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
     @contextmanager
     def _only_one(self) -> Iterator[None]:
@@ -215,6 +231,22 @@ def _open(url: str, connections: int) -> Any:  # noqa: ANN401 - peewee is untype
         raise DatabaseUrlError(
             f"the database URL {_without_password(url)} cannot be used: {exc}"
         ) from exc
+
+
+def _is_unavailable(exc: peewee.PeeweeException) -> bool:
+    """Whether the database is away, full or broken, rather than a statement of ours wrong."""
+    away = peewee.OperationalError | peewee.InternalError | peewee.InterfaceError
+    return isinstance(exc, away) or type(exc) is peewee.DatabaseError
+
+
+def _first_cause(exc: BaseException) -> str:
+    """What the database said first: a full SQLite has rolled back before peewee asks it to."""
+    first = exc
+    while exc.__context__ is not None:
+        exc = exc.__context__
+        if isinstance(exc, peewee.PeeweeException):
+            first = exc
+    return str(first).strip()
 
 
 def _without_password(url: str) -> str:

@@ -193,6 +193,5 @@ def _end_attempt(
 
 
 def _insert_output(database: Database, claim: Claim, output: Iterable[Piece]) -> None:
-    rows = [(claim.run, claim.attempt, *piece) for piece in output]
-    if rows:
-        database.insert("output", _OUTPUT, rows)
+    for piece in output:
+        database.insert("output", _OUTPUT, [(claim.run, claim.attempt, *piece)])

@@ -1,0 +1,222 @@
+"""Reading the INI file and the environment; what is wrong is collected, not stopped at."""
+
+import configparser
+import difflib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from configparser import ConfigParser
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pacifica.dispatcher.applications import BUILT_IN, Application
+from pacifica.dispatcher.command import Command
+from pacifica.dispatcher.config import values
+from pacifica.dispatcher.config.settings import (
+    CelerySettings,
+    DatabaseSettings,
+    ServerSettings,
+    Settings,
+    WorkerSettings,
+)
+from pacifica.dispatcher.errors import ConfigError, Problem
+from pacifica.dispatcher.filters import ATTRIBUTE_DIALECTS, Filter
+
+T = TypeVar("T")
+
+_APPLICATION = "application:"
+
+
+def load(file: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the configuration.
+
+    Args:
+        file: the INI file; None looks at $DISPATCHER_CONFIG, ./config.ini and
+            ~/.pacifica-dispatcher/config.ini, and takes the defaults when there is none.
+        environment: BROKER_URL and PEEWEE_URL here override the file.
+
+    Raises:
+        ConfigError: something is wrong; it holds every problem that was found.
+    """
+    file = file or _find(environment)
+    reader = _Reader(str(file or "defaults"), _parse(file))
+    home = (file.parent if file else Path()).absolute()
+    settings = Settings(
+        file=file,
+        database=reader.section("database", DatabaseSettings),
+        celery=reader.section("celery", CelerySettings),
+        server=reader.section("server", ServerSettings),
+        worker=reader.section("worker", WorkerSettings),
+        applications={each.name: each for each in (*BUILT_IN, *reader.applications(home))},
+    )
+    if url := environment.get("PEEWEE_URL"):
+        url = reader.checked(values.peewee_url, url, "environment: PEEWEE_URL", "")
+        settings = replace(settings, database=replace(settings.database, peewee_url=url))
+    if url := environment.get("BROKER_URL"):
+        url = reader.checked(values.broker_url, url, "environment: BROKER_URL", "")
+        settings = replace(settings, celery=replace(settings.celery, broker_url=url))
+    reader.unknown_sections()
+    if reader.problems:
+        raise ConfigError(reader.problems)
+    return settings
+
+
+def _find(environment: Mapping[str, str]) -> Path | None:
+    if named := environment.get("DISPATCHER_CONFIG"):
+        return Path(named)
+    places = (Path("config.ini"), Path("~/.pacifica-dispatcher/config.ini").expanduser())
+    return next((place for place in places if place.is_file()), None)
+
+
+def _parse(file: Path | None) -> ConfigParser:
+    parser = ConfigParser(
+        interpolation=None,
+        delimiters=("=",),
+        inline_comment_prefixes=(";",),
+        default_section="",
+        empty_lines_in_values=False,
+    )
+    parser.optionxform = str  # type: ignore[assignment,method-assign] # keys are case-sensitive
+    if file is None:
+        return parser
+    try:
+        parser.read_string(file.read_text(encoding="utf-8-sig"), source=str(file))
+    except OSError as exc:
+        raise ConfigError([Problem(str(file), f"cannot be read: {exc.strerror}")]) from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError([Problem(str(file), f"is not UTF-8 at byte {exc.start}")]) from exc
+    except configparser.Error as exc:
+        raise ConfigError(list(_syntax_problems(file, exc))) from exc
+    return parser
+
+
+def _syntax_problems(file: Path, exc: configparser.Error) -> Iterator[Problem]:
+    """What is wrong with the file's form; no line of it is repeated, it may hold a password."""
+    match exc:
+        case configparser.DuplicateOptionError(section=section, option=key, lineno=line):
+            yield Problem(f"{file}: [{section}] {_shown_key(key)}", f"stands again in line {line}")
+        case configparser.DuplicateSectionError(section=section, lineno=line):
+            yield Problem(f"{file}: [{section}]", f"stands again in line {line}")
+        case configparser.MissingSectionHeaderError(lineno=line):
+            yield Problem(f"{file}: line {line}", "stands before the first [section]")
+        case configparser.ParsingError(errors=errors):
+            for line, _ in errors:
+                yield Problem(f"{file}: line {line}", "is no [section], no comment, no key = value")
+
+
+class _Reader:
+    """Reads sections into settings."""
+
+    def __init__(self, file: str, parser: ConfigParser) -> None:
+        self.problems: list[Problem] = []
+        self._file = file
+        self._parser = parser
+
+    def checked(self, read: Callable[[str], T], text: str, where: str, default: T) -> T:
+        """What `read` makes of the text, or the default and a problem."""
+        try:
+            return read(text)
+        except ValueError as exc:
+            self.problems.append(Problem(where, str(exc)))
+            return default
+
+    def section(self, name: str, kind: type[T]) -> T:
+        """A section as settings of its kind."""
+        keys = values.SECTIONS[name]
+        return kind(**self._values(name, self._items(name), keys, keys))
+
+    def applications(self, home: Path) -> Iterator[Application]:
+        """Every section [application:NAME] that can be read."""
+        for section in self._parser.sections():
+            if section.startswith(_APPLICATION):
+                application = self._application(section, home)
+                if application is not None:
+                    yield application
+
+    def unknown_sections(self) -> None:
+        """Every section that nobody reads is a problem."""
+        for section in self._parser.sections():
+            if section not in values.SECTIONS and not section.startswith(_APPLICATION):
+                where = f"{self._file}: [{_shown(section)}]"
+                self._unknown(where, section, [*values.SECTIONS, _APPLICATION])
+
+    def _application(self, section: str, home: Path) -> Application | None:
+        rule: list[Filter] = []
+        environment: dict[str, str] = {}
+        plain: dict[str, str] = {}
+        for key, text in self._items(section).items():
+            family, dot, subject = key.partition(".")
+            where = self._where(section, key)
+            if dot and family in ATTRIBUTE_DIALECTS:
+                read = partial(values.attribute_filter, family, subject)
+                if (clause := self.checked(read, text, where, None)) is not None:
+                    rule.append(clause)
+            elif dot and family == "env":
+                read_variable = partial(values.variable, subject)
+                environment[subject] = self.checked(read_variable, text, where, "")
+            else:
+                plain[key] = text
+        where = self._where(section, "")
+        name = self.checked(values.name, section.removeprefix(_APPLICATION), where, "")
+        dotted = [f"{family}.NAME" for family in (*ATTRIBUTE_DIALECTS, "env")]
+        known = [*values.APPLICATION_KEYS, *dotted]
+        found = self._values(section, plain, values.APPLICATION_KEYS, known)
+        if ("command" in plain) == ("handler" in plain):
+            self.problems.append(Problem(where, "needs a command or a handler, and not both"))
+        ways = [found.pop(way) for way in ("command", "handler") if way in found]
+        if not ways:
+            return None
+        way = _from_home(ways[0], home)
+        return Application(name, way, rule=tuple(rule), environment=environment, **found)
+
+    def _items(self, section: str) -> dict[str, str]:
+        """A section's keys and texts; only a command may go on in further lines."""
+        if not self._parser.has_section(section):
+            return {}
+        items = dict(self._parser.items(section))
+        for key, text in items.items():
+            if "\n" in text and key != "command":
+                what = "goes on in the next line, because that is indented; begin it at the margin"
+                self.problems.append(Problem(self._where(section, key), what))
+                items[key] = text.partition("\n")[0]
+        return items
+
+    def _values(
+        self, section: str, items: Mapping[str, str], keys: values.Keys, known: Iterable[str]
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, text in items.items():
+            where = self._where(section, key)
+            if key not in keys:
+                self._unknown(where, key, known)
+            elif (value := self.checked(keys[key], text, where, None)) is not None:
+                found[key] = value
+        return found
+
+    def _where(self, section: str, key: str) -> str:
+        return f"{self._file}: [{_shown(section)}] {_shown_key(key)}".rstrip()
+
+    def _unknown(self, where: str, word: str, known: Iterable[str]) -> None:
+        nearest = difflib.get_close_matches(word, known, n=1, cutoff=0.0)
+        self.problems.append(Problem(where, f"is not known; did you mean {nearest[0]}?"))
+
+
+def _shown(text: str) -> str:
+    """A section or key as it may be shown, in one line."""
+    return "".join(
+        each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text[:200]
+    )
+
+
+def _shown_key(key: str) -> str:
+    """A key; of `peewee_url: mysql://…`, which is none, only what stands before the colon."""
+    name, colon, _ = key.partition(":")
+    return _shown(f"{name}{colon and ':…'}")
+
+
+def _from_home(way: Any, home: Path) -> Any:  # noqa: ANN401 - a command or a handler
+    """A command whose program is a path: it counts from the configuration's folder."""
+    if isinstance(way, Command) and "/" in way.program:
+        return replace(way, program=str(home / Path(way.program).expanduser()))
+    return way

@@ -1,0 +1,201 @@
+"""From the text of one setting to its value; a ValueError says what it must be.
+
+No message repeats a URL, which may hold a password.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from configparser import ConfigParser
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from pacifica.dispatcher.applications import Handler, Keep
+from pacifica.dispatcher.command import Command
+from pacifica.dispatcher.filters import ATTRIBUTE_DIALECTS, Filter
+
+T = TypeVar("T")
+Keys = Mapping[str, Callable[[str], object]]
+
+_SIZES = {"": 1, "B": 1} | {
+    f"{letter}{suffix}": base**power
+    for power, letter in enumerate("KMGT", start=1)
+    for suffix, base in (("B", 1000), ("iB", 1024))
+}
+_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_QUANTITY = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)\s*([A-Za-z]*)", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_DATABASES = frozenset({"sqlite", "postgres", "postgresql", "psycopg3", "mysql"})
+_BROKERS = ("amqp", "amqps", "pyamqp", "redis", "rediss", "redis+socket", "filesystem")
+
+
+def name(text: str) -> str:
+    """The name of an application or a queue."""
+    if not _NAME.fullmatch(text):
+        raise ValueError(
+            "must be 1 to 100 letters, digits, dots, hyphens or underscores, "
+            f"a letter or digit first, not {text[:100]!r}"
+        )
+    return text
+
+
+def attribute_filter(dialect: str, attribute: str, text: str) -> Filter:
+    """A line such as `exact.type = …`."""
+    if not re.fullmatch(r"[a-z0-9]+", attribute) or attribute == "data":
+        raise ValueError(
+            "an attribute's name has only lower-case letters and digits, and is not data"
+        )
+    return ATTRIBUTE_DIALECTS[dialect](attribute, _not_empty(text))
+
+
+def variable(name: str, text: str) -> str:
+    """A line such as `env.NAME = …`."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError("a variable's name has letters, digits and underscores")
+    if name.startswith(("CE_", "DISPATCHER_")):
+        raise ValueError("names that begin with CE_ or DISPATCHER_ are the dispatcher's")
+    return _no_nul(text)
+
+
+def peewee_url(text: str) -> str:
+    """A database's URL; sqliteext is read as sqlite."""
+    scheme, separator, rest = _no_nul(text).partition("://")
+    scheme = scheme.lower()
+    if scheme == "sqliteext":
+        scheme = "sqlite"
+    if not separator or scheme.removesuffix("+pool") not in _DATABASES:
+        known = ", ".join(sorted(_DATABASES))
+        raise ValueError(
+            f"must be a URL such as sqlite:///db.sqlite3 that begins with one of {known}"
+        )
+    return _url(f"{scheme}://{rest}")
+
+
+def broker_url(text: str) -> str:
+    """A broker's URL."""
+    scheme = text.partition("://")[0].lower()
+    if "://" not in text or scheme not in _BROKERS:
+        raise ValueError(f"must be a URL that begins with one of {', '.join(_BROKERS)}")
+    if scheme == "filesystem" and not urlsplit(_url(text)).path.strip("/"):
+        raise ValueError("names no folder; write filesystem:///folder")
+    return _url(text)
+
+
+def _url(text: str) -> str:
+    try:
+        urlsplit(text).port  # noqa: B018 - it is parsed when it is asked for
+    except ValueError:
+        raise ValueError("is no URL: its host or port cannot be read") from None
+    return text
+
+
+def _not_empty(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty")
+    return text
+
+
+def _no_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not have a NUL character")
+    return text
+
+
+def _directory(text: str) -> Path:
+    return Path(_no_nul(_not_empty(text))).expanduser()
+
+
+def _whole_number(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not least <= int(text) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}, not {text!r}")
+        return int(text)
+
+    return read
+
+
+def _quantity(text: str, units: Mapping[str, T], what: str) -> tuple[float, T]:
+    match = _QUANTITY.fullmatch(text)
+    if not match or match[2] not in units:
+        raise ValueError(f"must be {what}, not {text!r}")
+    return float(match[1]), units[match[2]]
+
+
+def _size(least: int, why: str) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        number, unit = _quantity(text, _SIZES, "a size such as 512 KiB, 1 MiB or 2 GB")
+        if number * unit < least:
+            raise ValueError(f"must be at least {least // 1024} KiB{why}")
+        return int(number * unit)
+
+    return read
+
+
+def _duration(text: str) -> float:
+    number, unit = _quantity(text, _SECONDS, "a duration such as 500ms, 10s, 5m, 1h or 2d")
+    return number * unit
+
+
+def _positive_duration(text: str) -> float:
+    seconds = _duration(text)
+    if not seconds:
+        raise ValueError("must be longer than nothing")
+    return seconds
+
+
+def _flag(text: str) -> bool:
+    try:
+        return ConfigParser.BOOLEAN_STATES[text.lower()]
+    except KeyError:
+        raise ValueError(f"must be yes or no, not {text!r}") from None
+
+
+def _keep(text: str) -> Keep:
+    try:
+        return Keep(text)
+    except ValueError:
+        raise ValueError(f"must be failed, always or never, not {text!r}") from None
+
+
+def _command(text: str) -> Command:
+    try:
+        return Command.parse(text)
+    except ValueError as exc:
+        hint = " (a ; after a space begins a comment)" if "quotation" in str(exc) else ""
+        raise ValueError(f"is no command: {exc}{hint}") from exc
+
+
+def _handler(text: str) -> Handler:
+    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", text):
+        raise ValueError(f"must be package.module:Name, not {text!r}")
+    module, _, name = text.partition(":")
+    return Handler(module, name)
+
+
+SECTIONS: Mapping[str, Keys] = {
+    "database": {
+        "peewee_url": peewee_url,
+        "connect_attempts": _whole_number(1, 1_000_000),
+        "connect_wait": _duration,
+    },
+    "celery": {"broker_url": broker_url, "queue": name},
+    "server": {
+        "address": _not_empty,
+        "port": _whole_number(0, 65535),
+        "threads": _whole_number(1, 1000),
+        "max_event_size": _size(64 * 1024, " (CloudEvents 1.0.2, section 5)"),
+    },
+    "worker": {"directory": _directory, "stop_grace": _duration},
+}
+"""How each key of each section is read."""
+
+APPLICATION_KEYS: Keys = {
+    "command": _command,
+    "handler": _handler,
+    "dispatch": _flag,
+    "timeout": _positive_duration,
+    "kill_after": _duration,
+    "keep": _keep,
+    "max_output": _size(1024, ""),
+}
+"""How each key of a section [application:NAME] is read, beside `exact.…` and the like."""

@@ -1,0 +1,204 @@
+"""Writing the answer to the current request: JSON, plain text, and problems (RFC 9457)."""
+
+import json
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Final
+
+import cherrypy
+
+from pacifica.dispatcher import events, orm
+from pacifica.dispatcher.applications import Application
+from pacifica.dispatcher.command import Command
+from pacifica.dispatcher.errors import (
+    DatabaseUnavailableError,
+    DispatcherError,
+    EventError,
+    NotFoundError,
+    Problem,
+    UnsupportedFormatError,
+)
+from pacifica.dispatcher.events import Json
+from pacifica.dispatcher.output import Piece
+from pacifica.dispatcher.rest.requests import STREAMS, RequestError, TooLargeError, UuidError
+
+_log = logging.getLogger(__name__)
+
+_PROBLEM: Final = "application/problem+json"
+_MAX_LOGGED: Final = 1000
+_RETRY_AFTER: Final = 5  # seconds
+
+_STATUS: Final[Mapping[type[DispatcherError], HTTPStatus]] = {
+    EventError: HTTPStatus.BAD_REQUEST,
+    RequestError: HTTPStatus.BAD_REQUEST,
+    NotFoundError: HTTPStatus.NOT_FOUND,
+    TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UnsupportedFormatError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    UuidError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    DatabaseUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def answer_json(value: Json) -> bytes:
+    """Answer with JSON."""
+    return answer_json_text(dumps(value))
+
+
+def answer_json_text(text: str) -> bytes:
+    """Answer with a text that is JSON already."""
+    cherrypy.response.headers["Content-Type"] = "application/json"
+    return f"{text}\n".encode()
+
+
+def answer_text(text: str) -> bytes:
+    """Answer with plain text, which no browser shall take for anything else."""
+    cherrypy.response.headers["Content-Type"] = "text/plain; charset=utf-8"
+    cherrypy.response.headers["X-Content-Type-Options"] = "nosniff"
+    return text.encode("utf-8")
+
+
+def answer_nothing() -> bytes:
+    """Answer with an empty body."""
+    cherrypy.response.headers.pop("Content-Type", None)
+    return b""
+
+
+def answer_exception() -> None:
+    """Answer with the problem that the exception at hand is; log what is our fault in full."""
+    exc = sys.exc_info()[1]
+    status = next((_STATUS[kind] for kind in type(exc).__mro__ if kind in _STATUS), None)
+    if status is None:
+        _log.error("a request failed: %r", cherrypy.request.path_info[:200], exc_info=exc)
+        status, detail = HTTPStatus.INTERNAL_SERVER_ERROR, "the dispatcher failed; its log says how"
+    else:
+        detail = str(exc)
+    problems = exc.problems if isinstance(exc, EventError) else ()
+    reasons = "; ".join([detail, *map(str, problems)])[:_MAX_LOGGED]
+    _log.info("answered %d to %s: %s", status, cherrypy.request.remote.ip, reasons)
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        cherrypy.response.headers["Retry-After"] = str(_RETRY_AFTER)
+    cherrypy.response.status = status
+    cherrypy.response.body = [_problem(status, detail, problems)]
+
+
+def answer_http_error(status: str, message: str, **_: object) -> bytes:
+    """Answer with the problem that an HTTPError of CherryPy's is."""
+    return _problem(HTTPStatus(int(status[:3])), message)
+
+
+def without_padding() -> None:
+    """Undo what CherryPy does for browsers of old: blanks up to 512 bytes around an error."""
+    response = cherrypy.response
+    if response.headers.get("Content-Type") == _PROBLEM:
+        response.body = [b"".join(response.body).strip(b" \n") + b"\n"]
+        response.headers.pop("Content-Length", None)
+
+
+def _problem(status: HTTPStatus, detail: str, problems: Sequence[Problem] = ()) -> bytes:
+    cherrypy.response.headers["Content-Type"] = _PROBLEM
+    document: dict[str, Json] = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
+    }
+    if problems:
+        document["errors"] = [
+            {"pointer": f"#{each.where}", "detail": each.what} for each in problems
+        ]
+    return f"{dumps(document)}\n".encode()
+
+
+def accepted_document(accepted: orm.Accepted) -> Json:
+    """What a sender is told of its event."""
+    return {
+        "uuid": accepted.uuid,
+        "status": accepted.status,
+        "duplicate": accepted.duplicate,
+        "applications": list(accepted.applications),
+    }
+
+
+def status_document(view: orm.EventView) -> Json:
+    """What became of an event."""
+    return {
+        "uuid": view.uuid,
+        "status": view.status,
+        "result": only_result(view),
+        "event": dict(events.parse(view.sent).attributes),
+        "received": timestamp(view.received),
+        "runs": [run_document(each) for each in view.runs],
+    }
+
+
+def event_text(view: orm.EventView) -> str:
+    """An event just as it was sent, with its runs, as a JSON text."""
+    head = dumps({"uuid": view.uuid, "status": view.status, "received": timestamp(view.received)})
+    runs = dumps([run_document(each) for each in view.runs])
+    return f'{head[:-1]}, "event": {view.sent}, "runs": {runs}}}'
+
+
+def only_result(view: orm.EventView) -> Json:
+    """The result of an event's only run; None when it has none or several."""
+    return view.runs[0].result if len(view.runs) == 1 else None
+
+
+def run_document(view: orm.RunView) -> dict[str, Json]:
+    """A run, without the event that it belongs to."""
+    document = _with_times(view)
+    del document["event"]
+    return document
+
+
+def attempts_document(view: orm.RunView, attempts: Sequence[orm.AttemptView]) -> Json:
+    """A run with its attempts."""
+    return {**_with_times(view), "attempts": [_with_times(each) for each in attempts]}
+
+
+def application_document(application: Application, runs: Mapping[str, int]) -> Json:
+    """An application, and how many runs it has in each state."""
+    return {
+        "name": application.name,
+        "rule": [
+            {type(each).__name__.lower(): {each.attribute: each.value}} for each in application.rule
+        ],
+        "way": "command" if isinstance(application.way, Command) else "handler",
+        "dispatch": application.dispatch,
+        "runs": dict(runs),
+    }
+
+
+def output_text(pieces: Sequence[Piece]) -> str:
+    """Output as text; where bytes were not kept, it says how many."""
+    parts: list[bytes] = []
+    ends = dict.fromkeys(STREAMS, 0)
+    for piece in pieces:
+        missing = piece.position - ends[piece.stream]
+        if missing:
+            parts.append(f"\n[… {missing} bytes of {piece.stream} were not kept …]\n".encode())
+        parts.append(piece.data)
+        ends[piece.stream] = piece.position + len(piece.data)
+    return b"".join(parts).decode(errors="replace")
+
+
+def timestamp(seconds: float | None) -> str | None:
+    """Seconds since the epoch as an RFC 3339 timestamp in UTC."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def dumps(value: Json) -> str:
+    """The JSON text of a value."""
+    return json.dumps(value, allow_nan=False)
+
+
+def _with_times(view: orm.RunView | orm.AttemptView) -> dict[str, Json]:
+    return {
+        name: timestamp(value) if name in {"queued", "started", "finished"} else value
+        for name, value in asdict(view).items()
+    }

@@ -1,0 +1,173 @@
+"""Reading the current request: its body, what it prefers, its path and its parameters."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import cherrypy
+
+from pacifica.dispatcher.errors import DispatcherError, NotFoundError
+from pacifica.dispatcher.orm import State
+
+Query = Mapping[str, str | list[str]]
+"""The parameters as CherryPy gives them; one that was given twice is a list."""
+
+Readers = Mapping[str, Callable[[str], Any]]
+"""The parameters that are known, and what reads each."""
+
+STREAMS: Final = ("stdout", "stderr")
+
+_DRAINED: Final = 16 * 1024**2
+_CHUNK: Final = 64 * 1024
+_MAX_LIMIT: Final = 500
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TEXT: Final = frozenset({"text/plain", "text/*"})
+_OFFERED: Final = _TEXT | {"application/json", "application/*", "*/*"}
+
+
+class RequestError(DispatcherError):
+    """A request that cannot be answered as it was made: a parameter, a header, a short body."""
+
+
+class UuidError(DispatcherError):
+    """What stands in place of a uuid is none."""
+
+
+class TooLargeError(DispatcherError):
+    """The request's body is larger than an event may be."""
+
+
+def body(limit: int) -> bytes:
+    """The request's body.
+
+    Args:
+        limit: bytes that it may have.
+
+    Raises:
+        TooLargeError: it has more. Some of it is read all the same, so that the sender, who is
+            still sending, gets to see the answer.
+        RequestError: its Content-Length is no number, or it ended before it.
+    """
+    length = _content_length()
+    if length is None:
+        return b""
+    rfile = cherrypy.request.rfile
+    read: bytes = rfile.read(min(length, limit + 1))
+    if len(read) > limit:
+        left = min(length, _DRAINED) - len(read)
+        while left > 0 and (more := rfile.read(min(left, _CHUNK))):
+            left -= len(more)
+        cherrypy.response.headers["Connection"] = "close"
+        raise TooLargeError(f"an event may have {limit} bytes here (max_event_size)")
+    if len(read) < length < _UNKNOWN:
+        raise RequestError("the body ended before its Content-Length")
+    return read
+
+
+_UNKNOWN: Final = 2**63
+"""The length of a body that is sent in chunks."""
+
+
+def _content_length() -> int | None:
+    headers = cherrypy.request.headers
+    if "chunked" in headers.get("Transfer-Encoding", "").lower():
+        return _UNKNOWN
+    text = headers.get("Content-Length")
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d{1,18}", text, re.ASCII):
+        raise RequestError("the Content-Length is no number")
+    return int(text)
+
+
+def wants_reply() -> bool:
+    """Whether the sender would take the answer's body for an event, and so must get none.
+
+    Knative sends `Prefer: reply`.
+    """
+    preferences = cherrypy.request.headers.get("Prefer", "")
+    return any(each.strip().lower() == "reply" for each in preferences.split(","))
+
+
+def prefers_text() -> bool:
+    """Whether Accept puts plain text before JSON."""
+    if "text/" not in cherrypy.request.headers.get("Accept", ""):
+        return False
+    accepted = [str(each.value) for each in cherrypy.request.headers.elements("Accept")]
+    return next((each in _TEXT for each in accepted if each in _OFFERED), False)
+
+
+def only_uuid(path: Sequence[str]) -> str:
+    """The uuid that is all of the rest of the path.
+
+    Raises:
+        NotFoundError: there is more, or nothing.
+        UuidError: it is none.
+    """
+    if len(path) != 1:
+        raise NotFoundError("there is nothing at this address")
+    text = path[0].lower()
+    if not _UUID.fullmatch(text):
+        raise UuidError("a uuid looks like 01a20997-c0e5-77ee-8e00-a2944b68dfdf")
+    return text
+
+
+def parameters(query: Query, readers: Readers) -> dict[str, Any]:
+    """The parameters that were given, each read by its reader.
+
+    Raises:
+        RequestError: one is unknown, given twice, or cannot be read.
+    """
+    found = {}
+    for name, text in query.items():
+        if name not in readers:
+            known = f"; known: {', '.join(readers)}" if readers else ""
+            raise RequestError(f"unknown parameter {name[:80]!r}{known}")
+        if not isinstance(text, str):
+            raise RequestError(f"{name} is given twice")
+        found[name] = readers[name](text)
+    return found
+
+
+def limit(text: str) -> int:
+    """How many things to give at the most."""
+    if not re.fullmatch(r"\d{1,4}", text, re.ASCII) or not 1 <= int(text) <= _MAX_LIMIT:
+        raise RequestError(f"limit is a number from 1 to {_MAX_LIMIT}")
+    return int(text)
+
+
+def status(text: str) -> str:
+    """The status of an event."""
+    known = ["unmatched", *State]
+    if text not in known:
+        raise RequestError(f"status is one of {', '.join(known)}")
+    return text
+
+
+def moment(text: str) -> float:
+    """A time in RFC 3339, UTC when it says nothing else, as seconds since the epoch."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise RequestError("a time looks like 2026-11-23T16:57:37Z") from None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+def cursor(text: str) -> str:
+    """The uuid of an event, before which a page begins."""
+    return only_uuid([text])
+
+
+def stream(text: str) -> str:
+    """The name of an output stream."""
+    if text not in STREAMS:
+        raise RequestError(f"stream is {' or '.join(STREAMS)}")
+    return text
+
+
+def attempt(text: str) -> int:
+    """The number of an attempt."""
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+        raise RequestError("attempt is the number of an attempt, from 1")
+    return int(text)

@@ -1,0 +1,278 @@
+"""The resources: what has an address, and what its methods do."""
+
+import re
+import urllib.parse
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import cherrypy
+
+from pacifica.dispatcher import events, orm
+from pacifica.dispatcher.applications import Application, matching
+from pacifica.dispatcher.errors import NotFoundError
+from pacifica.dispatcher.publisher import Publisher
+from pacifica.dispatcher.rest import answers, requests
+from pacifica.dispatcher.rest.requests import Query
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the resources work with.
+
+    Attributes:
+        database: where events are stored and asked for.
+        applications: all that are configured, by name.
+        publisher: is woken when something was stored.
+        max_event_size: bytes that a body may have.
+    """
+
+    database: orm.Database
+    applications: Mapping[str, Application]
+    publisher: Publisher
+    max_event_size: int
+
+    def accept(self, arrived: Sequence[events.Event]) -> list[orm.Accepted]:
+        """Store events with a run for every application that they match."""
+        return self.store(
+            [
+                (event, [each.name for each in matching(self.applications.values(), event)])
+                for event in arrived
+            ]
+        )
+
+    def store(self, matched: Sequence[tuple[events.Event, Sequence[str]]]) -> list[orm.Accepted]:
+        """Store events with a run for each of the applications named."""
+        accepted = orm.accept(self.database, matched) if matched else []
+        self.publisher.wake()
+        return accepted
+
+
+class _Resource:
+    """Something that has an address; each HTTP method is one of its methods."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+
+class Receive(_Resource):
+    """One event, or a batch."""
+
+    def POST(self, /, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+        """Store what arrives and answer 202; from then on it is not lost."""
+        requests.parameters(query, {})
+        content_type = cherrypy.request.headers.get("Content-Type", "")
+        received = events.receive(content_type, requests.body(self._service.max_event_size))
+        accepted = self._service.accept(received.events)
+        cherrypy.response.status = HTTPStatus.ACCEPTED
+        if not received.batch:
+            cherrypy.response.headers["Location"] = f"/status/{accepted[0].uuid}"
+        if requests.wants_reply():
+            return answers.answer_nothing()
+        if requests.prefers_text():
+            return answers.answer_text("".join(f"{each.uuid}\n" for each in accepted))
+        documents = [answers.accepted_document(each) for each in accepted]
+        return answers.answer_json({"events": documents} if received.batch else documents[0])
+
+
+class Events(Receive):
+    """The events: POST one, GET the newest."""
+
+    def GET(self, /, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+        """A page of the events that are asked for, newest first."""
+        readers: requests.Readers = {
+            "status": requests.status,
+            "type": str,
+            "source": str,
+            "application": str,
+            "since": requests.moment,
+            "until": requests.moment,
+            "before": requests.cursor,
+            "limit": requests.limit,
+        }
+        asked = requests.parameters(query, readers)
+        limit = asked.pop("limit", 50)
+        found = orm.events(self._service.database, orm.EventFilter(**asked), limit)
+        if len(found) == limit:
+            following = urllib.parse.urlencode({**query, "before": found[-1].uuid})
+            cherrypy.response.headers["Link"] = f'</events?{following}>; rel="next"'
+        return answers.answer_json({"events": [answers.status_document(view) for view in found]})
+
+
+class Event(_Resource):
+    """One event."""
+
+    def GET(self, /, *path: str, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+        """The event as it was sent, and its runs."""
+        requests.parameters(query, {})
+        view = orm.event(self._service.database, requests.only_uuid(path))
+        return answers.answer_json_text(answers.event_text(view))
+
+
+class Status(_Resource):
+    """What became of an event."""
+
+    def GET(self, /, *path: str, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+        """The event's status, its result when it has one run only, and its runs."""
+        requests.parameters(query, {})
+        view = orm.event(self._service.database, requests.only_uuid(path))
+        if requests.prefers_text():
+            result = answers.only_result(view)
+            return answers.answer_text(
+                f"{view.status if result is None else answers.dumps(result)}\n"
+            )
+        return answers.answer_json(answers.status_document(view))
+
+
+class Dispatch(_Resource):
+    """An application that is run by hand."""
+
+    def GET(self, /, *path: str, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+        """Make an event of the arguments, and a run of the application for it."""
+        requests.parameters(query, {})
+        application = self._service.applications.get(path[0]) if path else None
+        if application is None or not application.dispatch:
+            raise NotFoundError("there is no application of this name with dispatch = yes")
+        event = _dispatched(application.name, path[1:])
+        [accepted] = self._service.store([(event, [application.name])])
+        cherrypy.response.status = HTTPStatus.ACCEPTED
+        cherrypy.response.headers["Location"] = f"/status/{accepted.uuid}"
+        return answers.answer_text(accepted.uuid)
+
+
+class Runs(_Resource):
+    """Runs, and what they printed."""
+
+    def GET(self, /, *path: str, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+        """The run with its attempts, or the output of one of them."""
+        with_output = path[1:] == ("output",)
+        asked = requests.only_uuid(path[:1] if with_output else path)
+        view, attempts = orm.run(self._service.database, asked)
+        if with_output:
+            return self._output(view, query)
+        requests.parameters(query, {})
+        return answers.answer_json(answers.attempts_document(view, attempts))
+
+    def _output(self, view: orm.RunView, query: Query) -> bytes:
+        readers: requests.Readers = {"stream": requests.stream, "attempt": requests.attempt}
+        asked = requests.parameters(query, readers)
+        attempt = asked.get("attempt", view.attempt)
+        if "attempt" in asked and not 1 <= attempt <= view.attempt:
+            raise NotFoundError(f"run {view.uuid} has no attempt {attempt}")
+        pieces = orm.output(self._service.database, view.uuid, attempt, asked.get("stream"))
+        return answers.answer_text(answers.output_text(pieces))
+
+
+class Applications(_Resource):
+    """What is configured."""
+
+    def GET(self, /, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+        """Each application with its rule and the number of its runs by state."""
+        requests.parameters(query, {})
+        counts = orm.application_counts(self._service.database)
+        documents = [
+            answers.application_document(each, counts.get(each.name, {}))
+            for each in self._service.applications.values()
+        ]
+        return answers.answer_json({"applications": documents})
+
+
+class Live(_Resource):
+    """Whether this process answers."""
+
+    def GET(self, /, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+        """Always 200."""
+        requests.parameters(query, {})
+        return answers.answer_json({"status": "ok"})
+
+
+class Ready(_Resource):
+    """Whether events can be stored now."""
+
+    def GET(self, /, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+        """200, or 503 with the reason."""
+        requests.parameters(query, {})
+        self._service.database.check()
+        return answers.answer_json({"status": "ok"})
+
+
+RESOURCES: Mapping[str, type[_Resource]] = {
+    "": Events,
+    "events": Events,
+    "events/": Event,
+    "receive": Receive,
+    "status/": Status,
+    "dispatch/": Dispatch,
+    "runs/": Runs,
+    "applications": Applications,
+    "health/live": Live,
+    "health/ready": Ready,
+}
+"""What stands at each path; below those that end with a slash, the rest is its own to read."""
+
+
+class _Paths(cherrypy.dispatch.MethodDispatcher):  # type: ignore[misc] # CherryPy is untyped
+    """Finds a resource by the path, in a table: nothing else has an address."""
+
+    def __init__(self, resources: Mapping[str, _Resource]) -> None:
+        super().__init__()
+        self._resources = resources
+
+    def find_handler(self, path: str) -> tuple[_Resource | None, list[str]]:
+        """The resource, and the parts of the path that are left."""
+        request = cherrypy.request
+        request.config = {**cherrypy.config, **request.app.config["/"]}
+        parts = [part for part in path.split("/") if part]
+        exact = self._resources.get("/".join(parts))
+        if exact is not None or not parts:
+            return exact, []
+        return self._resources.get(f"{parts[0]}/"), parts[1:]
+
+
+def application(service: Service) -> Any:  # noqa: ANN401 - CherryPy is untyped
+    """The WSGI application of all resources."""
+    resources = {path: kind(service) for path, kind in RESOURCES.items()}
+    configuration = {
+        "/": {
+            "request.dispatch": _Paths(resources),
+            "request.process_request_body": False,
+            "request.show_tracebacks": False,
+            "request.error_response": answers.answer_exception,
+            "error_page.default": answers.answer_http_error,
+            "hooks.before_finalize": answers.without_padding,
+            "tools.log_headers.on": False,
+            "tools.log_tracebacks.on": False,
+            "tools.trailing_slash.on": False,
+        }
+    }
+    mounted = cherrypy.Application(None, script_name="", config=configuration)
+    mounted.log.access = _log_nothing
+    return mounted
+
+
+def _log_nothing() -> None:
+    """No line for each request: that is a proxy's work, and costs a tenth of an accept."""
+
+
+def _dispatched(name: str, arguments: Sequence[str]) -> events.Event:
+    """The event that stands for a run by hand; its data are the arguments."""
+    return events.parse(
+        answers.dumps(
+            {
+                "specversion": "1.0",
+                "id": str(uuid.uuid4()),
+                "source": "/dispatch",
+                "type": "org.pacifica.dispatcher.dispatch",
+                "subject": name,
+                "time": answers.timestamp(datetime.now(UTC).timestamp()),
+                "data": [_integer_or_text(each) for each in arguments],
+            }
+        )
+    )
+
+
+def _integer_or_text(text: str) -> int | str:
+    return int(text) if re.fullmatch(r"-?\d{1,1000}", text, re.ASCII) else text
