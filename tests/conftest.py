@@ -32,10 +32,11 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 @pytest.fixture
-def queue(request: pytest.FixtureRequest) -> Iterator[str]:
+def queue(request: pytest.FixtureRequest, site: Site) -> Iterator[str]:
     """The name of a queue that no other test uses; it is deleted from the broker afterwards."""
     name = f"test-{uuid.uuid4().hex[:12]}"
     yield name
+    site.kill_all()  # a worker would declare its queue again
     url = (
         request.getfixturevalue("broker_url") if "broker_url" in request.fixturenames else RABBITMQ
     )

@@ -19,7 +19,7 @@ _File = click.Path(exists=True, dir_okay=False, path_type=Path)
 def _server_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("-a", "--address", help="Listen on this address."),
-        click.option("-p", "--port", type=click.IntRange(0, 65535), help="Listen on this port."),
+        click.option("-p", "--port", type=click.IntRange(1, 65535), help="Listen on this port."),
         click.option("--cp-config", type=_File, help="A CherryPy configuration file."),
         _config_option,
     ):
@@ -49,6 +49,8 @@ def main(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - c
     logging.getLogger("pacifica.dispatcher").setLevel(logging.INFO)
     if context.invoked_subcommand is None:
         context.invoke(serve, **options)
+    elif any(value is not None for value in options.values()):
+        raise click.UsageError(f"put the options after {context.invoked_subcommand}")
 
 
 @main.command()

@@ -5,8 +5,10 @@
 
 import atexit
 import logging
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,10 +76,24 @@ def serve(settings: Settings, cherrypy_config: Path | None, ready: Callable[[str
     cherrypy.tree.graft(web.application, "")
     cherrypy.engine.subscribe("start", web.publisher.start)
     cherrypy.engine.subscribe("stop", web.publisher.stop)
-    cherrypy.engine.signals.subscribe()
+    ended = _end_asked_for()
     cherrypy.engine.start()
     ready(cherrypy.server.base())
-    cherrypy.engine.block()
+    ended.wait()
+    cherrypy.engine.exit()
+
+
+def _end_asked_for() -> threading.Event:
+    """An event that SIGINT and SIGTERM set; a second one ends the process at once."""
+    asked = threading.Event()
+
+    def ask(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        asked.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask)
+    return asked
 
 
 def _check_address(host: str, port: int) -> None:

@@ -51,7 +51,7 @@ def test_all_configuration_errors_at_once(site: Site, arguments: list[str]) -> N
     done = command(site, *arguments)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert "[server] port: must be a whole number from 0 to 65535, not 'http'" in done.stderr
+    assert "[server] port: must be a whole number from 1 to 65535, not 'http'" in done.stderr
     assert "[databse]: is not known; did you mean database?" in done.stderr
     assert "[application:a] comand: is not known; did you mean command?" in done.stderr
     assert "[application:a]: needs a command or a handler" in done.stderr

@@ -41,7 +41,7 @@ class ServerSettings:
 
     Attributes:
         address: the address to listen on.
-        port: the TCP port; 0 for any free one.
+        port: the TCP port.
         threads: how many requests are served at once.
         max_event_size: bytes that a request's body may have.
     """

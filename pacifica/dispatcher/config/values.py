@@ -181,7 +181,7 @@ SECTIONS: Mapping[str, Keys] = {
     "celery": {"broker_url": broker_url, "queue": name},
     "server": {
         "address": _not_empty,
-        "port": _whole_number(0, 65535),
+        "port": _whole_number(1, 65535),
         "threads": _whole_number(1, 1000),
         "max_event_size": _size(64 * 1024, " (CloudEvents 1.0.2, section 5)"),
     },

@@ -1,0 +1,1 @@
+"""Measures the dispatcher's real tiers on this machine: `python -m benchmarks`."""

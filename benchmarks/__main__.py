@@ -1,0 +1,85 @@
+"""`python -m benchmarks`: measures, and prints a table."""
+
+import argparse
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks import store, table, tiers
+from benchmarks.measure import MEASURES, Plan
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    options = _options()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    began = time.monotonic()
+
+    def progress(text: str) -> None:
+        print(f"{time.monotonic() - began:6.1f} s  {text}", file=sys.stderr, flush=True)
+
+    figures: list[table.Figure] = []
+    with ExitStack() as stack:
+        plan = _plan(options, stack, progress)
+        print(table.header(), flush=True)
+        for name in options.only:
+            for figure in MEASURES[name](plan):
+                figures.append(figure)
+                print(table.row(figure), flush=True)
+    if options.json:
+        table.save(options.json, _machine(options), figures)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
+    parser.add_argument("--quick", action="store_true", help="a short, rough run")
+    parser.add_argument(
+        "--stored",
+        type=int,
+        metavar="N",
+        help="events in the full database (500,000; none when quick); 0 leaves it out",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument(
+        "--only", nargs="+", choices=MEASURES, default=list(MEASURES), help="some measures only"
+    )
+    options = parser.parse_args()
+    if options.stored is None:
+        options.stored = 0 if options.quick else 500_000
+    return options
+
+
+def _plan(options: argparse.Namespace, stack: ExitStack, progress: Callable[[str], None]) -> Plan:
+    brokers = [name for name in tiers.BROKERS if tiers.reachable(name)]
+    for name in sorted({*tiers.BROKERS} - {*brokers}):
+        progress(f"{name} does not answer at its usual address: left out")
+    stored = None
+    if options.stored:
+        stored = Path(stack.enter_context(TemporaryDirectory(prefix="bench-")))
+        store.fill(stored, options.stored, progress)
+    sizes = (
+        (1, 300, 3_000, 150, 20, 300) if options.quick else (5, 3_000, 20_000, 1_500, 200, 20_000)
+    )
+    return Plan(*sizes, brokers=brokers, stored=stored, progress=progress)
+
+
+def _machine(options: argparse.Namespace) -> dict[str, object]:
+    return {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "processors": os.cpu_count(),
+        "stored": options.stored,
+        "quick": options.quick,
+    }
+
+
+if __name__ == "__main__":
+    main()

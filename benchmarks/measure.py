@@ -1,0 +1,258 @@
+"""The measures; each gives its figures one by one."""
+
+import random
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from shutil import which
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from benchmarks import client, empty, store, tiers
+from benchmarks.table import Figure
+from benchmarks.tiers import Site
+
+_BATCH: Final = 100
+_NOW: Final = "date +%s%N"
+_PATIENCE: Final = 300.0
+_TRUE: Final = which("true") or "true"
+_WARM_UP: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured.
+
+    Attributes:
+        rounds: how often a comparison is made; the median of the ratios counts.
+        singles: events of a round that are sent one by one.
+        batched: events of a round that are sent in batches.
+        runs: runs of a round.
+        starts: events whose way to the start of their process is timed.
+        memory: events after which memory is read.
+        brokers: those there are, by the keys of `tiers.BROKERS`.
+        stored: a folder with a database of many events; None leaves it out.
+        progress: is told what happens.
+    """
+
+    rounds: int
+    singles: int
+    batched: int
+    runs: int
+    starts: int
+    memory: int
+    brokers: Sequence[str]
+    stored: Path | None
+    progress: Callable[[str], None]
+
+
+def accept(plan: Plan) -> Iterator[Figure]:
+    """Events accepted, one by one and in batches, while no worker runs."""
+    with ExitStack() as stack:
+        bare = stack.enter_context(tiers.bare_server(_folder(stack)))
+        sites = _sites(stack, plan, "RabbitMQ", _TRUE)
+        watches = [store.Watch(site.folder) for site in sites]
+        urls = [stack.enter_context(site.web()).url for site in sites]
+        beside, singles, batches = [], [], []
+        for number in range(plan.rounds):
+            plan.progress(f"accept: round {number + 1} of {plan.rounds}")
+            beside.append(_accepted(plan, bare.url, plan.singles))
+            singles.append([_accepted(plan, url, plan.singles) for url in urls])
+            batches.append([_accepted(plan, url, plan.batched, _BATCH) for url in urls])
+        for watch in watches:
+            watch.forget()
+    single, *single_stored = zip(*singles, strict=True)
+    batched, *batched_stored = zip(*batches, strict=True)
+    name, batch_name = "single events accepted", f"events in batches of {_BATCH} accepted"
+    yield _compared(name, "/s", single, ("bare CherryPy", beside), least=0.5)
+    yield _compared(batch_name, "/s", batched, ("single events", single), least=10)
+    yield from _slower(name, "/s", single, single_stored)
+    yield from _slower(batch_name, "/s", batched, batched_stored)
+
+
+def runs(plan: Plan) -> Iterator[Figure]:
+    """Runs of /bin/true through a worker, beside empty Celery tasks and processes alone."""
+    for broker in plan.brokers:
+        with ExitStack() as stack:
+            sites = _sites(stack, plan, broker, _TRUE)
+            urls = [stack.enter_context(site.web()).url for site in sites]
+            other = stack.enter_context(tiers.site(_folder(stack), broker, _TRUE))
+            drained, tasks, alone = [], [], []
+            for number in range(plan.rounds):
+                plan.progress(f"runs, {broker}: round {number + 1} of {plan.rounds}")
+                alone.append([_spawned(processes, plan.runs) for processes in (1, 2)])
+                tasks.append(_tasks_drained(other, plan.runs))
+                pairs = zip(sites, urls, strict=True)
+                drained.append([_runs_drained(site, url, plan.runs) for site, url in pairs])
+        ours, *stored = zip(*drained, strict=True)
+        name = f"runs of /bin/true, {broker}"
+        yield _compared(name, "/s", ours, ("empty Celery tasks", tasks), least=0.4)
+        one, two = zip(*alone, strict=True)
+        yield _compared(name, "/s", ours, ("/bin/true from one process", one))
+        yield _compared(name, "/s", ours, ("/bin/true from two processes", two))
+        yield from _slower(name, "/s", ours, stored)
+
+
+def start(plan: Plan) -> Iterator[Figure]:
+    """The time from sending an event to the first thing that its process does, when idle."""
+    for broker in plan.brokers:
+        with ExitStack() as stack:
+            measured = []
+            for site in _sites(stack, plan, broker, _NOW):
+                plan.progress(f"start, {broker}: {plan.starts} events, one at a time")
+                measured.append(_starts(site, plan.starts, standalone=broker == "files"))
+        name = "POST to start, " + ("standalone" if broker == "files" else broker)
+        ours, *stored = ([statistics.median(times)] for times in measured)
+        yield Figure(f"{name}, median", ours[0], "ms", most=60 if broker == "files" else 15)
+        yield Figure(f"{name}, p99", statistics.quantiles(measured[0], n=100)[98], "ms")
+        yield from _slower(f"{name}, median", "ms", ours, stored)
+
+
+def memory(plan: Plan) -> Iterator[Figure]:
+    """The resident memory of the web process and a worker, before and after many events."""
+    broker = plan.brokers[0]
+    with ExitStack() as stack:
+        site = stack.enter_context(tiers.site(_folder(stack), broker, _TRUE))
+        web = stack.enter_context(site.web())
+        worker = stack.enter_context(site.worker())
+        watch = store.Watch(site.folder)
+        read = []
+        for count in (_BATCH, plan.memory):
+            plan.progress(f"memory: {count:,} events")
+            client.send(web.url, count - len(watch.finished()))
+            _until_finished(watch, count)
+            read.append((tiers.resident(web.pid)[0], *tiers.resident(worker)))
+    names = "web process", "worker", "worker's two processes"
+    for name, before, after in zip(names, *read, strict=True):
+        label = f"memory of the {name} after {plan.memory:,} events"
+        yield _compared(label, "MiB", [after], (f"after {_BATCH}", [before]))
+
+
+MEASURES: Final[dict[str, Callable[[Plan], Iterator[Figure]]]] = {
+    "accept": accept,
+    "runs": runs,
+    "start": start,
+    "memory": memory,
+}
+
+
+def _folder(stack: ExitStack) -> Path:
+    return Path(stack.enter_context(TemporaryDirectory(prefix="bench-")))
+
+
+def _sites(stack: ExitStack, plan: Plan, broker: str, command: str) -> list[Site]:
+    """A site with an empty database, and one with that of the plan."""
+    folders = [_folder(stack), *([plan.stored] if plan.stored else [])]
+    for folder in folders:
+        store.fill(folder, 0, plan.progress)
+    return [stack.enter_context(tiers.site(folder, broker, command)) for folder in folders]
+
+
+def _accepted(plan: Plan, url: str, count: int, batch: int = 1) -> float:
+    load = client.send(url, count, batch)
+    plan.progress(f"  {load.rate:,.0f}/s; the sender was busy {load.busy / load.seconds:.0%}")
+    return load.rate
+
+
+def _runs_drained(site: Site, url: str, count: int) -> float:
+    watch = store.Watch(site.folder)
+    client.send(url, count, _BATCH)
+    with site.worker():
+        _until_finished(watch, count)
+    assert watch.states() == {"succeeded"}
+    return _middle_rate(watch.finished())
+
+
+def _tasks_drained(site: Site, count: int) -> float:
+    file = site.folder / "times"
+    file.unlink(missing_ok=True)
+    site.publish(count)
+    with site.empty_worker(file):
+        _until(lambda: len(empty.times(file)) == count)
+    return _middle_rate(empty.times(file))
+
+
+def _middle_rate(times: Iterable[float]) -> float:
+    """What happened per second between the first and the last 5 %."""
+    ordered = sorted(times)
+    skipped = len(ordered) // 20
+    middle = ordered[skipped : len(ordered) - skipped]
+    return (len(middle) - 1) / (middle[-1] - middle[0])
+
+
+def _spawned(processes: int, count: int) -> float:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        list(pool.map(_spawn, [_WARM_UP] * processes))
+        began = time.perf_counter()
+        list(pool.map(_spawn, [count // processes] * processes))
+        return count / (time.perf_counter() - began)
+
+
+def _spawn(count: int) -> None:
+    for _ in range(count):
+        subprocess.run([_TRUE], check=True)
+
+
+def _starts(site: Site, count: int, *, standalone: bool) -> list[float]:
+    sent: list[float] = []
+    with _working(site, standalone=standalone) as url:
+        watch = store.Watch(site.folder)
+        connection = client.Connection(url)
+        for request in client.requests(_WARM_UP + count):
+            sent.append(time.time())
+            connection.ask(request)
+            _until(lambda: len(watch.outputs()) == len(sent), every=0.01)
+            time.sleep(random.uniform(0.02, 0.1))  # noqa: S311 - out of step with what polls
+        started = [int(output) / 1e9 for output in watch.outputs()]
+    return [(b - a) * 1000 for a, b in list(zip(sent, started, strict=True))[_WARM_UP:]]
+
+
+@contextmanager
+def _working(site: Site, *, standalone: bool) -> Iterator[str]:
+    if standalone:
+        with site.standalone() as server:
+            yield server.url
+    else:
+        with site.web() as server, site.worker():
+            yield server.url
+
+
+def _until_finished(watch: store.Watch, count: int) -> None:
+    _until(lambda: len(watch.finished()) == count)
+
+
+def _until(condition: Callable[[], bool], every: float = 0.2) -> None:
+    end = time.monotonic() + _PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f"nothing came of it in {_PATIENCE:g} s"
+        time.sleep(every)
+
+
+def _compared(
+    name: str,
+    unit: str,
+    values: Sequence[float],
+    beside: tuple[str, Sequence[float]],
+    least: float | None = None,
+) -> Figure:
+    against, others = beside
+    ratio = statistics.median(a / b for a, b in zip(values, others, strict=True))
+    value, baseline = statistics.median(values), statistics.median(others)
+    return Figure(name, value, unit, baseline, against, ratio, least)
+
+
+def _slower(
+    name: str, unit: str, values: Sequence[float], stored: Sequence[Sequence[float]]
+) -> Iterator[Figure]:
+    """How much slower it is with many events stored, if that was measured."""
+    for many in stored:
+        pairs = zip(values, many, strict=True)
+        ratio = statistics.median(b / a if unit == "ms" else a / b for a, b in pairs)
+        value, baseline = statistics.median(many), statistics.median(values)
+        yield Figure(f"{name}, full", value, unit, baseline, "empty database", ratio, most=1.2)

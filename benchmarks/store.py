@@ -1,0 +1,96 @@
+"""The database seen from outside: filled beforehand, and asked when runs started and ended."""
+
+import hashlib
+import json
+import os
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import client
+from pacifica.dispatcher import orm
+
+FILE: Final = "db.sqlite3"
+
+_CHUNK: Final = 10_000
+_PAST: Final = 30 * 86_400.0
+_EVENT: Final = ("uuid", "identity", "source", "id", "type", "received", "sent")
+_RUN: Final = ("uuid", "event", "application", "state", "attempt", "queued", "finished")
+_ATTEMPT: Final = ("run", "number", "host", "started", "finished", "exit_code")
+
+
+def fill(folder: Path, count: int, progress: Callable[[str], None]) -> None:
+    """Store events of the last month, each with a run that succeeded at the first attempt."""
+    database = orm.Database(f"sqlite:///{folder / FILE}")
+    database.prepare(1, 0)
+    begin = time.time() - _PAST
+    for first in range(0, count, _CHUNK):
+        numbers = range(first, min(first + _CHUNK, count))
+        rows = [_rows(begin + number * _PAST / count) for number in numbers]
+        with database.transaction():
+            database.insert("event", _EVENT, [event for event, _, _ in rows])
+            database.insert("run", _RUN, [run for _, run, _ in rows])
+            database.insert("attempt", _ATTEMPT, [attempt for _, _, attempt in rows])
+        progress(f"{numbers.stop:,} of {count:,} events stored")
+    database.close()
+    os.sync()
+
+
+def _rows(when: float) -> tuple[tuple[object, ...], ...]:
+    """An event, its run and its attempt."""
+    [request] = client.requests(1)
+    sent = request.partition(b"\r\n\r\n")[2].decode()
+    event = json.loads(sent)
+    key, run = _uuid(when), _uuid(when)
+    identity = hashlib.sha256(f"{event['source']}\0{event['id']}".encode()).hexdigest()
+    return (
+        (key, identity, event["source"], event["id"], event["type"], when, sent),
+        (run, key, "bench", orm.State.SUCCEEDED.value, 1, when, when + 0.2),
+        (run, 1, "localhost", when + 0.1, when + 0.2, 0),
+    )
+
+
+def _uuid(when: float) -> str:
+    """A version 7 UUID of a time."""
+    return str(
+        uuid.UUID(int=int(when * 1000) << 80 | 0x7 << 76 | 0x2 << 62 | uuid.uuid4().int >> 66)
+    )
+
+
+class Watch:
+    """The runs that were accepted after the watch began."""
+
+    def __init__(self, folder: Path) -> None:
+        """Begin."""
+        self._file = folder / FILE
+        [(self._last,)] = self._ask("SELECT COALESCE(MAX(uuid), '') FROM run")
+
+    def finished(self) -> list[float]:
+        """When runs ended, of those that have."""
+        return [when for (when,) in self._new_runs("finished", "finished IS NOT NULL")]
+
+    def states(self) -> set[str]:
+        """The states that there are."""
+        return {state for (state,) in self._new_runs("DISTINCT state", "TRUE")}
+
+    def outputs(self) -> list[str]:
+        """What runs wrote to their standard output."""
+        sql = "SELECT data FROM output WHERE run > ? AND stream = 'stdout' ORDER BY run"
+        return [data.decode() for (data,) in self._ask(sql, self._last)]
+
+    def forget(self) -> None:
+        """Let nobody run what waits."""
+        sql = "UPDATE run SET state = 'cancelled', due = NULL, published = NULL WHERE uuid > ?"
+        with closing(sqlite3.connect(self._file, timeout=60)) as database, database:
+            database.execute(sql, (self._last,))
+
+    def _new_runs(self, columns: str, condition: str) -> list[tuple[Any, ...]]:
+        return self._ask(f"SELECT {columns} FROM run WHERE uuid > ? AND {condition}", self._last)  # noqa: S608
+
+    def _ask(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(f"file:{self._file}?mode=ro", uri=True)) as database:
+            return database.execute(sql, parameters).fetchall()

@@ -1,0 +1,142 @@
+"""What the unit tests share: a database of their own, events, and runs in a given state."""
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from pacifica.dispatcher import events, orm
+from pacifica.dispatcher.errors import BrokerUnavailableError
+from pacifica.dispatcher.events import Event, Json
+
+T = TypeVar("T")
+
+DEADLINE = 10.0
+"""Seconds after which something that was waited for has not happened."""
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """The URL of a database that nobody has made yet."""
+    return f"sqlite:///{tmp_path / 'db.sqlite3'}"
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a database that is ready for use: to copy it is quicker than to prepare one."""
+    file = tmp_path_factory.mktemp("prepared") / "db.sqlite3"
+    database = orm.Database(f"sqlite:///{file}")
+    database.prepare(attempts=1, wait=0)
+    database.close()
+    return file
+
+
+@pytest.fixture
+def database(prepared: Path, url: str) -> Iterator[orm.Database]:
+    """An empty database, ready for use."""
+    shutil.copy(prepared, url.removeprefix("sqlite:///"))
+    database = orm.Database(url)
+    yield database
+    database.close()
+
+
+class Postbox:
+    """A sender that keeps what it is given, until it is told to fail."""
+
+    def __init__(self) -> None:
+        """Take everything; `room` says how many more are taken, if there is a limit."""
+        self.sent: list[str] = []
+        self.room: int | None = None
+        self.refused = 0
+        self.closed = False
+
+    def send(self, run: str) -> None:
+        if self.room == 0:
+            self.refused += 1
+            raise BrokerUnavailableError("the postbox is full")
+        if self.room is not None:
+            self.room -= 1
+        self.sent.append(run)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def postbox() -> Postbox:
+    """A sender that takes everything so far."""
+    return Postbox()
+
+
+def make_event(number: object = 1, /, **members: Json) -> Event:
+    """An event; its id is the number, and members replace or add to what it has."""
+    document = {"specversion": "1.0", "id": str(number), "source": "/tests", "type": "org.example"}
+    return events.parse(json.dumps({**document, **members}))
+
+
+def accepted_runs(database: orm.Database, event: Event, *applications: str) -> list[str]:
+    """Store an event; gives the uuids of its runs."""
+    [accepted] = orm.accept(database, [(event, applications)])
+    return [run.uuid for run in orm.event(database, accepted.uuid).runs]
+
+
+def published_run(database: orm.Database, number: object = 1, application: str = "app") -> str:
+    """The uuid of a new run whose wake-up is on its way."""
+    [run] = accepted_runs(database, make_event(number), application)
+    due, _ = orm.publish(database, 1000)
+    assert run in due
+    return run
+
+
+def claimed_run(database: orm.Database, number: object = 1) -> orm.Claim:
+    """The claim of a new run."""
+    claim = orm.claim(database, published_run(database, number), "host")
+    assert claim is not None
+    return claim
+
+
+def view(database: orm.Database, run: str) -> orm.RunView:
+    """A run as it stands."""
+    return orm.run(database, run)[0]
+
+
+def count(database: orm.Database, table: str) -> int:
+    """How many rows a table has."""
+    with database.reading():
+        return int(database.fetch(f"SELECT COUNT(*) FROM {table}", ()).fetchone()[0])  # noqa: S608
+
+
+def change(database: orm.Database, sql: str, parameters: Sequence[object] = ()) -> None:
+    """Change rows behind the transitions' back."""
+    with database.transaction():
+        database.execute(sql, parameters)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = DEADLINE) -> None:
+    """Wait for a condition; fail when it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.005)
+
+
+def at_once(*acts: Callable[[], T]) -> list[T]:
+    """Do things in as many threads, at the same moment; gives what each returned, in order."""
+    barrier = threading.Barrier(len(acts))
+    results: dict[int, T] = {}
+
+    def act(index: int) -> None:
+        barrier.wait(DEADLINE)
+        results[index] = acts[index]()
+
+    threads = [threading.Thread(target=act, args=(index,)) for index in range(len(acts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+    return [results[index] for index in range(len(acts))]

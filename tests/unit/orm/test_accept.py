@@ -1,0 +1,152 @@
+"""Accepting: all or nothing, and an event that comes again is known."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pacifica.dispatcher import orm
+from pacifica.dispatcher.errors import DatabaseUnavailableError
+from tests.unit.conftest import at_once, change, claimed_run, count, make_event
+
+
+def test_an_event_gets_a_run_for_each_application(database: orm.Database) -> None:
+    event = make_event(subject="a file")
+    [accepted] = orm.accept(database, [(event, ["one", "two"])])
+    assert accepted == orm.Accepted(accepted.uuid, "queued", False, ("one", "two"))
+    stored = orm.event(database, accepted.uuid)
+    assert stored.sent == event.sent
+    assert [(run.application, run.status, run.attempt) for run in stored.runs] == [
+        ("one", "queued", 0),
+        ("two", "queued", 0),
+    ]
+
+
+def test_an_event_without_an_application_is_unmatched(database: orm.Database) -> None:
+    [accepted] = orm.accept(database, [(make_event(), [])])
+    assert accepted == orm.Accepted(accepted.uuid, "unmatched", False, ())
+    assert orm.event(database, accepted.uuid).status == "unmatched"
+
+
+def test_another_process_sees_it_as_soon_as_it_is_accepted(
+    database: orm.Database, tmp_path: Path
+) -> None:
+    orm.accept(database, [(make_event(), ["app"])])
+    with closing(sqlite3.connect(tmp_path / "db.sqlite3")) as other:
+        assert other.execute("SELECT COUNT(*) FROM run").fetchone() == (1,)
+
+
+def test_the_same_source_and_id_is_the_same_event(database: orm.Database) -> None:
+    [first] = orm.accept(database, [(make_event(type="one"), ["app"])])
+    [again] = orm.accept(database, [(make_event(type="two"), ["other"])])
+    assert again == orm.Accepted(first.uuid, "queued", True, ("app",))
+    assert (count(database, "event"), count(database, "run")) == (1, 1)
+
+
+def test_a_duplicate_is_answered_with_the_status_of_the_first(database: orm.Database) -> None:
+    claim = claimed_run(database)
+    orm.succeed(database, claim, orm.Outcome(exit_code=0), [])
+    [again] = orm.accept(database, [(make_event(), ["app"])])
+    assert again == orm.Accepted(claim.event, "succeeded", True, ("app",))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"source": "/a"}, {"source": "/b"}),
+        ({"id": "x"}, {"id": "X"}),
+        ({"id": "x"}, {"id": "x "}),
+        ({"source": "/a", "id": "bc"}, {"source": "/ab", "id": "c"}),
+        ({"id": "\u00e9"}, {"id": "e\u0301"}),
+    ],
+)
+def test_another_source_or_id_is_another_event(
+    database: orm.Database, one: dict[str, str], other: dict[str, str]
+) -> None:
+    batch = [(make_event(**each), ["app"]) for each in (one, other)]
+    assert [each.duplicate for each in orm.accept(database, batch)] == [False, False]
+    assert count(database, "run") == 2
+
+
+def test_a_duplicate_inside_a_batch_is_known(database: orm.Database) -> None:
+    batch = [(make_event(number), ["app"]) for number in (1, 2, 1)]
+    first, second, third = orm.accept(database, batch)
+    assert [first.duplicate, second.duplicate, third.duplicate] == [False, False, True]
+    assert third == orm.Accepted(first.uuid, "queued", True, ("app",))
+    assert (count(database, "event"), count(database, "run")) == (2, 2)
+
+
+def test_a_large_batch_with_known_events_is_told_apart(database: orm.Database) -> None:
+    known = orm.accept(database, [(make_event(number), ["app"]) for number in range(0, 1200, 2)])
+    batch = orm.accept(database, [(make_event(number), ["app"]) for number in range(1200)])
+    assert [each.uuid for each in batch[::2]] == [each.uuid for each in known]
+    assert all(each.duplicate for each in batch[::2])
+    assert not any(each.duplicate for each in batch[1::2])
+    assert count(database, "run") == 1200
+
+
+def test_accepted_events_keep_the_order_of_the_batch(database: orm.Database) -> None:
+    batch = [(make_event(number), ()) for number in range(50)]
+    accepted = orm.accept(database, batch)
+    sent = [orm.event(database, each.uuid).sent for each in accepted]
+    assert sent == [event.sent for event, _ in batch]
+
+
+def test_two_threads_that_accept_the_same_event_agree(database: orm.Database) -> None:
+    def accept(number: int) -> orm.Accepted:
+        [accepted] = orm.accept(database, [(make_event(number), ["app"])])
+        database.close()
+        return accepted
+
+    for number in range(20):
+        both = at_once(lambda: accept(number), lambda: accept(number))  # noqa: B023
+        assert sorted(each.duplicate for each in both) == [False, True]
+        assert both[0].uuid == both[1].uuid
+    assert (count(database, "event"), count(database, "run")) == (20, 20)
+
+
+def test_two_processes_that_accept_crossed_batches_agree(database: orm.Database, url: str) -> None:
+    other = orm.Database(url)
+    batch = [(make_event(number), ["app"]) for number in range(100)]
+
+    def accept(mine: orm.Database, order: int) -> list[orm.Accepted]:
+        accepted = orm.accept(mine, batch[::order])
+        mine.close()
+        return accepted[::order]
+
+    one, two = at_once(lambda: accept(database, 1), lambda: accept(other, -1))
+    assert [each.uuid for each in one] == [each.uuid for each in two]
+    assert sum(each.duplicate for each in (*one, *two)) == 100
+    assert count(database, "run") == 100
+
+
+@pytest.mark.parametrize("events", [1, 2])
+def test_what_does_not_fit_on_a_full_disk_is_not_stored(
+    database: orm.Database, events: int
+) -> None:
+    with database.reading():
+        database.fetch("PRAGMA max_page_count = 1", ())  # SQLite takes the pages that there are
+    batch = [(make_event(number, data="x" * 100_000), ["app"]) for number in range(events)]
+    with pytest.raises(DatabaseUnavailableError, match="full"):
+        orm.accept(database, batch)
+    assert (count(database, "event"), count(database, "run")) == (0, 0)
+
+
+def test_what_comes_when_the_disk_has_room_again_is_stored(database: orm.Database) -> None:
+    batch = [(make_event(data="x" * 100_000), ["app"])]
+    with database.reading():
+        database.fetch("PRAGMA max_page_count = 1", ())
+    with pytest.raises(DatabaseUnavailableError):
+        orm.accept(database, batch)
+    with database.reading():
+        database.fetch("PRAGMA max_page_count = 100000", ())
+    orm.accept(database, batch)
+    assert (count(database, "event"), count(database, "run")) == (1, 1)
+
+
+def test_a_batch_is_stored_whole_or_not_at_all(database: orm.Database) -> None:
+    change(database, "ALTER TABLE run RENAME TO elsewhere")
+    with pytest.raises(DatabaseUnavailableError):
+        orm.accept(database, [(make_event(number), ["app"]) for number in range(3)])
+    assert count(database, "event") == 0

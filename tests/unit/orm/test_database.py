@@ -1,0 +1,221 @@
+"""One database: opening, migrations, transactions, waiting for others, errors that are ours."""
+
+import logging
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pacifica.dispatcher import orm
+from pacifica.dispatcher.errors import DatabaseUnavailableError, DatabaseUrlError
+from tests.unit.conftest import DEADLINE, at_once, change, count, make_event, wait_until
+
+_MIGRATE = """
+import sys
+from pacifica.dispatcher import orm
+
+database = orm.Database(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.read()
+database.prepare(attempts=1, wait=0)
+database.check()
+"""
+
+
+@contextmanager
+def held_lock(file: Path) -> Iterator[sqlite3.Connection]:
+    """Another connection in the middle of a write."""
+    with closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+
+
+def test_tables_are_made_once(database: orm.Database) -> None:
+    orm.accept(database, [(make_event(), [])])
+    database.prepare(attempts=1, wait=0)
+    assert count(database, "event") == 1
+
+
+def test_processes_that_start_at_once_share_the_migrations(url: str) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _MIGRATE, url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(5)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.stdin = None
+    ends = [(process.communicate(timeout=30)[1], process.returncode) for process in processes]
+    assert ends == [("", 0)] * 5
+    database = orm.Database(url)
+    assert count(database, "schema_migration") == 1
+    database.close()
+
+
+def test_preparing_waits_for_another_connection(url: str, tmp_path: Path) -> None:
+    """Processes that start at once meet here: a new file is not in WAL mode yet."""
+    database = orm.Database(url)
+
+    def prepare() -> None:
+        database.prepare(attempts=1, wait=0)
+        database.close()
+
+    with held_lock(tmp_path / "db.sqlite3") as other, ThreadPoolExecutor(1) as pool:
+        prepared = pool.submit(prepare)
+        waited = not wait([prepared], timeout=0.3).done
+        other.execute("COMMIT")
+        prepared.result(DEADLINE)
+    assert waited
+    database.check()
+    database.close()
+
+
+def test_sqlite_is_durable_and_keeps_its_references(database: orm.Database) -> None:
+    with database.reading():
+        pragmas = {
+            name: database.fetch(f"PRAGMA {name}", ()).fetchone()[0]
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_a_write_waits_for_that_of_another_connection(
+    database: orm.Database, tmp_path: Path
+) -> None:
+    def write() -> None:
+        orm.accept(database, [(make_event(), ["app"])])
+        database.close()
+
+    with held_lock(tmp_path / "db.sqlite3") as other, ThreadPoolExecutor(1) as pool:
+        written = pool.submit(write)
+        waited = not wait([written], timeout=0.3).done
+        other.execute("COMMIT")
+        written.result(DEADLINE)
+    assert waited
+    assert count(database, "run") == 1
+
+
+def test_reading_does_not_wait_for_a_write(database: orm.Database, tmp_path: Path) -> None:
+    [accepted] = orm.accept(database, [(make_event(), [])])
+    with held_lock(tmp_path / "db.sqlite3"):
+        assert orm.event(database, accepted.uuid).status == "unmatched"
+
+
+def test_many_threads_write_at_once(database: orm.Database) -> None:
+    def write(thread: int) -> None:
+        for number in range(20):
+            orm.accept(database, [(make_event(f"{thread}/{number}"), ["app"])])
+        database.close()
+
+    at_once(*(partial(write, thread) for thread in range(8)))
+    assert count(database, "run") == 160
+
+
+def test_a_transaction_that_fails_leaves_nothing(database: orm.Database) -> None:
+    def fail() -> None:
+        with database.transaction():
+            database.execute("INSERT INTO schema_migration (name, applied) VALUES ('x', 0)", ())
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert count(database, "schema_migration") == 1
+
+
+def test_a_database_that_is_not_prepared_does_not_pass_the_check(url: str) -> None:
+    database = orm.Database(url)
+    with pytest.raises(DatabaseUnavailableError, match="schema_migration"):
+        database.check()
+    database.close()
+
+
+def test_the_check_passes(database: orm.Database) -> None:
+    database.check()
+
+
+def test_an_unreachable_database_is_tried_as_often_as_asked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = orm.Database(f"sqlite:///{tmp_path}/missing/db.sqlite3")
+    with pytest.raises(DatabaseUnavailableError, match=r"missing/db\.sqlite3 cannot be used"):
+        database.prepare(attempts=3, wait=0.01)
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
+
+
+def test_a_database_that_comes_up_meanwhile_is_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def come_up() -> None:
+        wait_until(lambda: caplog.records)
+        (tmp_path / "late").mkdir()
+
+    database = orm.Database(f"sqlite:///{tmp_path}/late/db.sqlite3")
+    other = threading.Thread(target=come_up)
+    other.start()
+    database.prepare(attempts=1000, wait=0.01)
+    other.join(DEADLINE)
+    database.check()
+    database.close()
+
+
+def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path, url: str) -> None:
+    (tmp_path / "db.sqlite3").write_bytes(b"this is not a database, just text\n" * 100)
+    database = orm.Database(url)
+    with pytest.raises(DatabaseUnavailableError, match="not a database"):
+        database.prepare(attempts=1, wait=0)
+
+
+def test_a_lost_table_is_unavailable_and_its_return_is_noticed(database: orm.Database) -> None:
+    change(database, "ALTER TABLE run RENAME TO elsewhere")
+    with pytest.raises(DatabaseUnavailableError):
+        orm.accept(database, [(make_event(), ["app"])])
+    change(database, "ALTER TABLE elsewhere RENAME TO run")
+    orm.accept(database, [(make_event(), ["app"])])
+    assert count(database, "run") == 1
+
+
+def test_an_unknown_scheme_is_named_without_the_password() -> None:
+    with pytest.raises(DatabaseUrlError) as caught:
+        orm.Database("nosuch://user:secret@host/name")
+    assert "nosuch://user:***@host/name" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_database_is_named_without_its_password() -> None:
+    database = orm.Database("postgresql://user:secret@host/name")
+    assert database.name == "postgresql://user:***@host/name"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user@127.0.0.1:1/name",
+        "postgresql+pool://user@127.0.0.1:1/name",
+        "mysql://user@127.0.0.1:1/name",
+    ],
+)
+def test_a_server_that_does_not_listen_is_unavailable(url: str) -> None:
+    database = orm.Database(url)
+    with pytest.raises(DatabaseUnavailableError, match="cannot be used"):
+        database.prepare(attempts=1, wait=0)
+
+
+def test_a_port_that_is_none_is_an_error_of_the_url() -> None:
+    with pytest.raises(DatabaseUrlError, match="cannot be used"):
+        orm.Database("postgresql://user@host:port/name")

@@ -1,0 +1,175 @@
+"""What is asked of the database: filters, pages, an event's status, output, counts."""
+
+from itertools import product
+
+import pytest
+
+from pacifica.dispatcher import orm
+from pacifica.dispatcher.errors import NotFoundError
+from pacifica.dispatcher.orm.queries import status_of
+from pacifica.dispatcher.output import Piece
+from tests.unit.conftest import accepted_runs, change, claimed_run, make_event
+
+NOWHERE = "01a20997-c0e5-77ee-8e00-a2944b68dfdf"
+STATES = [state.value for state in orm.State]
+
+
+def stored(database: orm.Database, number: int, *applications: str, **members: str) -> str:
+    """The uuid of a new event."""
+    [accepted] = orm.accept(database, [(make_event(number, **members), applications)])
+    return accepted.uuid
+
+
+def found(database: orm.Database, wanted: orm.EventFilter, limit: int = 100) -> list[str]:
+    return [each.uuid for each in orm.events(database, wanted, limit)]
+
+
+@pytest.mark.parametrize(
+    ("states", "status"),
+    [
+        ([], "unmatched"),
+        (["succeeded"], "succeeded"),
+        (["succeeded", "cancelled"], "cancelled"),
+        (["succeeded", "cancelled", "failed"], "failed"),
+        (["succeeded", "cancelled", "failed", "retrying"], "retrying"),
+        (["succeeded", "cancelled", "failed", "retrying", "queued"], "queued"),
+        (["succeeded", "cancelled", "failed", "retrying", "queued", "running"], "running"),
+    ],
+)
+def test_an_event_has_the_first_status_that_applies(states: list[str], status: str) -> None:
+    assert status_of(states) == status_of(states[::-1]) == status
+
+
+def test_asking_for_a_status_finds_the_events_that_show_it(database: orm.Database) -> None:
+    stored(database, 0)
+    for number, states in enumerate(product(STATES, repeat=2), start=1):
+        runs = accepted_runs(database, make_event(number), "one", "two")
+        for run, state in zip(runs, states, strict=True):
+            change(database, "UPDATE run SET state = ? WHERE uuid = ?", (state, run))
+    shown = {each.uuid: each.status for each in orm.events(database, orm.EventFilter(), 100)}
+    assert len(shown) == 37
+    for status in ["unmatched", *STATES]:
+        asked = found(database, orm.EventFilter(status=status))
+        assert sorted(asked) == sorted(uuid for uuid in shown if shown[uuid] == status)
+
+
+def test_there_is_no_event_of_this_uuid(database: orm.Database) -> None:
+    with pytest.raises(NotFoundError, match=f"no event {NOWHERE}"):
+        orm.event(database, NOWHERE)
+
+
+def test_there_is_no_run_of_this_uuid(database: orm.Database) -> None:
+    with pytest.raises(NotFoundError, match=f"no run {NOWHERE}"):
+        orm.run(database, NOWHERE)
+
+
+def test_an_empty_database_has_no_events(database: orm.Database) -> None:
+    assert orm.events(database, orm.EventFilter(), 10) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "numbers"),
+    [
+        (orm.EventFilter(), [3, 2, 1]),
+        (orm.EventFilter(type="b"), [2]),
+        (orm.EventFilter(type="B"), []),
+        (orm.EventFilter(source="/s"), [3, 1]),
+        (orm.EventFilter(application="one"), [2, 1]),
+        (orm.EventFilter(application="on"), []),
+        (orm.EventFilter(type="a", application="one"), [1]),
+        (orm.EventFilter(status="unmatched", source="/s"), [3]),
+    ],
+)
+def test_filters_hold_together(
+    database: orm.Database, wanted: orm.EventFilter, numbers: list[int]
+) -> None:
+    uuids = {
+        stored(database, 1, "one", type="a", source="/s"): 1,
+        stored(database, 2, "one", "two", type="b", source="/t"): 2,
+        stored(database, 3, type="a", source="/s"): 3,
+    }
+    assert [uuids[uuid] for uuid in found(database, wanted)] == numbers
+
+
+def test_a_span_of_time_has_its_beginning_and_not_its_end(database: orm.Database) -> None:
+    uuids = [stored(database, number) for number in range(4)]
+    for second, uuid in enumerate(uuids):
+        change(database, "UPDATE event SET received = ? WHERE uuid = ?", (second, uuid))
+    assert found(database, orm.EventFilter(since=1, until=3)) == [uuids[2], uuids[1]]
+
+
+def test_pages_follow_one_another_without_overlap_or_gap(database: orm.Database) -> None:
+    uuids = [each.uuid for each in orm.accept(database, [(make_event(n), []) for n in range(25)])]
+    pages = []
+    last = None
+    while page := found(database, orm.EventFilter(before=last), limit=10):
+        pages.append(page)
+        last = page[-1]
+        stored(database, 100 + len(pages))
+    assert [len(page) for page in pages] == [10, 10, 5]
+    assert [uuid for page in pages for uuid in page] == sorted(uuids, reverse=True)
+
+
+def test_pages_of_a_filter_follow_one_another(database: orm.Database) -> None:
+    uuids = [stored(database, number, *["app"] * (number % 2)) for number in range(10)]
+    first = found(database, orm.EventFilter(application="app"), limit=3)
+    rest = found(database, orm.EventFilter(application="app", before=first[-1]), limit=3)
+    assert first + rest == uuids[1::2][::-1]
+
+
+def test_an_event_shows_how_the_last_attempts_of_its_runs_stand(database: orm.Database) -> None:
+    claim = claimed_run(database)
+    orm.release(database, claim, orm.Outcome(signal="SIGTERM"), [])
+    orm.publish(database, 10)
+    again = orm.claim(database, claim.run, "another host")
+    assert again is not None
+    [run] = orm.event(database, claim.event).runs
+    assert (run.attempt, run.host, run.signal) == (2, "another host", None)
+
+
+def test_output_is_in_the_order_in_which_it_was_written(database: orm.Database) -> None:
+    claim = claimed_run(database)
+    pieces = [
+        Piece("stdout", 0, 10.0, b"one "),
+        Piece("stderr", 0, 11.0, b"two "),
+        Piece("stdout", 4, 12.0, b"three "),
+        Piece("stderr", 900, 13.0, b"after a gap"),
+        Piece("stdout", 10, 13.5, bytes(range(256))),
+    ]
+    orm.save_output(database, claim, pieces[2:])
+    orm.succeed(database, claim, orm.Outcome(), pieces[:2])
+    assert orm.output(database, claim.run, 1, None) == pieces
+    assert orm.output(database, claim.run, 1, "stderr") == [pieces[1], pieces[3]]
+
+
+def test_pieces_of_one_moment_are_in_the_order_of_the_stream(database: orm.Database) -> None:
+    claim = claimed_run(database)
+    pieces = [Piece("stdout", position, 10.0, b"x" * 5) for position in (0, 5, 10)]
+    orm.succeed(database, claim, orm.Outcome(), pieces[::-1])
+    assert orm.output(database, claim.run, 1, None) == pieces
+
+
+def test_each_attempt_has_its_own_output(database: orm.Database) -> None:
+    first = claimed_run(database)
+    orm.release(database, first, orm.Outcome(), [Piece("stdout", 0, 1.0, b"first")])
+    orm.publish(database, 10)
+    second = orm.claim(database, first.run, "host")
+    assert second is not None
+    orm.succeed(database, second, orm.Outcome(), [Piece("stdout", 0, 2.0, b"second")])
+    data = [
+        b"".join(piece.data for piece in orm.output(database, first.run, attempt, None))
+        for attempt in (1, 2, 3)
+    ]
+    assert data == [b"first", b"second", b""]
+
+
+def test_runs_are_counted_by_application_and_state(database: orm.Database) -> None:
+    assert orm.application_counts(database) == {}
+    accepted_runs(database, make_event(1), "one", "two")
+    claimed = claimed_run(database, 2)
+    accepted_runs(database, make_event(3), "one")
+    assert orm.application_counts(database) == {
+        "one": {"queued": 2},
+        "two": {"queued": 1},
+        claimed.application: {"running": 1},
+    }

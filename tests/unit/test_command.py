@@ -1,0 +1,210 @@
+"""Command lines: words, placeholders, and what an event may not make of them."""
+
+import re
+
+import pytest
+
+from pacifica.dispatcher.command import Command
+from pacifica.dispatcher.errors import ApplicationError
+from pacifica.dispatcher.events import Json
+from tests.unit.conftest import make_event
+
+
+def filled(command: str, **members: Json) -> list[str]:
+    """The arguments of a command for an event with these members."""
+    return Command.parse(command).fill(make_event(7, **members))
+
+
+def with_data(command: str, data: Json) -> list[str]:
+    """The arguments of a command for an event with this data."""
+    return filled(command, data=data)
+
+
+@pytest.mark.parametrize(
+    ("line", "program", "arguments"),
+    [
+        pytest.param("true", "true", [], id="no argument"),
+        pytest.param("  echo  a   b ", "echo", ["a", "b"], id="white space"),
+        pytest.param("echo a\nb", "echo", ["a", "b"], id="lines"),
+        pytest.param("'/a b/c' d", "/a b/c", ["d"], id="a program with a blank"),
+        pytest.param("echo 'a b' \"c d\" e\\ f", "echo", ["a b", "c d", "e f"], id="quotes"),
+        pytest.param("echo ''", "echo", [""], id="an empty argument"),
+        pytest.param("echo a'b'\"c\"", "echo", ["abc"], id="quotes within a word"),
+        pytest.param("echo #a", "echo", ["#a"], id="no comments"),
+        pytest.param(
+            "echo $HOME `id` $(id) * ~ > x | y & z",
+            "echo",
+            ["$HOME", "`id`", "$(id)", "*", "~", ">", "x", "|", "y", "&", "z"],
+            id="nothing is a shell's",
+        ),
+        pytest.param("echo {{}} {{id}} a{{b", "echo", ["{}", "{id}", "a{b"], id="braces"),
+        pytest.param("{{x}} a", "{x}", ["a"], id="braces in the program"),
+    ],
+)
+def test_a_command_is_split_into_words(line: str, program: str, arguments: list[str]) -> None:
+    command = Command.parse(line)
+    assert command.program == program
+    assert command.fill(make_event()) == arguments
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        pytest.param("", "names no program", id="nothing"),
+        pytest.param(" \t", "names no program", id="blanks"),
+        pytest.param("''", "names no program", id="an empty program"),
+        pytest.param("'' a", "names no program", id="an empty program with an argument"),
+        pytest.param("echo 'a", "No closing quotation", id="an open quote"),
+        pytest.param("echo a\\", "No escaped character", id="a backslash at the end"),
+        pytest.param("{id}", "the program itself", id="the program from the event"),
+        pytest.param("./{subject} a", "the program itself", id="part of it from the event"),
+        pytest.param("echo {", "a brace stands alone at 1", id="an open brace"),
+        pytest.param("echo ab}", "a brace stands alone at 3", id="a closing brace"),
+        pytest.param("echo {{id}", "a brace stands alone at 5", id="one of two closing braces"),
+        pytest.param("echo {a{id}}", "a brace stands alone at 1", id="braces within braces"),
+        pytest.param("echo {}", "{} names no attribute", id="no name"),
+        pytest.param("echo {Id}", "{Id} names no attribute", id="upper case"),
+        pytest.param("echo '{ id }'", "{ id } names no attribute", id="blanks"),
+        pytest.param("echo {data_base64}", "{data_base64} names no attribute", id="underscore"),
+        pytest.param("echo {id!r}", "{id!r} names no attribute", id="a conversion"),
+        pytest.param("echo {id:>9}", "{id:>9} names no attribute", id="a format"),
+        pytest.param("echo {id.__class__}", "{id.__class__} names no", id="into an attribute"),
+        pytest.param("echo {data.}", "{data.} names no attribute", id="no key"),
+        pytest.param("echo {data..a}", "{data..a} names no attribute", id="an empty key"),
+        pytest.param("echo {data[0]}", "{data[0]} names no attribute", id="brackets"),
+        pytest.param("echo {dataa.b}", "{dataa.b} names no attribute", id="not the data"),
+    ],
+)
+def test_what_is_no_command_is_refused(line: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Command.parse(line)
+
+
+@pytest.mark.parametrize("line", ["ec\0ho a", "echo a\0b"], ids=["program", "argument"])
+def test_a_command_that_no_system_can_start_is_refused(line: str) -> None:
+    with pytest.raises(ValueError, match="NUL"):
+        Command.parse(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "data", "arguments"),
+    [
+        pytest.param("x {data}", "s", ["s"], id="the data itself"),
+        pytest.param("x {data.a}", {"a": "v"}, ["v"], id="a key"),
+        pytest.param("x {data.a.b.c}", {"a": {"b": {"c": "v"}}}, ["v"], id="keys"),
+        pytest.param("x {data.A-b_c}", {"A-b_c": "v"}, ["v"], id="a key of other characters"),
+        pytest.param("x {data.ä}", {"ä": "ö"}, ["ö"], id="a key that is not ASCII"),
+        pytest.param("x {data.0} {data.1}", ["a", "b"], ["a", "b"], id="indices"),
+        pytest.param("x {data.1.a}", [0, {"a": "v"}], ["v"], id="an index and a key"),
+        pytest.param("x {data.0}", {"0": "v"}, ["v"], id="a key that looks like an index"),
+        pytest.param("x {data.a}", {"a": ""}, [""], id="an empty string"),
+        pytest.param("x {data.a}", {"a": "b c 'd"}, ["b c 'd"], id="one argument, whatever it is"),
+        pytest.param("x {data.a}", {"a": "$(id)\n;*"}, ["$(id)\n;*"], id="nothing is a shell's"),
+        pytest.param("x {data.a}", {"a": "{id}"}, ["{id}"], id="no placeholder in a value"),
+        pytest.param("x a{data.a}b{data.a}", {"a": 1}, ["a1b1"], id="within a word"),
+        pytest.param("x {{{data.a}}}", {"a": 1}, ["{1}"], id="within braces"),
+        pytest.param("x {data.a}", {"a": True}, ["true"], id="true"),
+        pytest.param("x {data.a}", {"a": False}, ["false"], id="false"),
+        pytest.param("x {data.a}", {"a": 0}, ["0"], id="zero"),
+        pytest.param("x {data.a}", {"a": 1.5}, ["1.5"], id="a number"),
+        pytest.param("x {data.a}", {"a": [1, "b"]}, ['[1, "b"]'], id="an array as JSON"),
+        pytest.param("x {data}", {"a": None}, ['{"a": null}'], id="an object as JSON"),
+        pytest.param("x {data}", {}, ["{}"], id="an empty object"),
+    ],
+)
+def test_a_placeholder_takes_its_part_of_the_data(
+    line: str, data: Json, arguments: list[str]
+) -> None:
+    assert with_data(line, data) == arguments
+
+
+def test_a_placeholder_takes_an_attribute() -> None:
+    arguments = filled("x {id} {source} {count} {flag}", count=5, flag=True)
+    assert arguments == ["7", "/tests", "5", "true"]
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        pytest.param("data", None, id="data is null"),
+        pytest.param("data.a", {}, id="no such key"),
+        pytest.param("data.a", {"a": None}, id="null"),
+        pytest.param("data.A", {"a": 1}, id="another case"),
+        pytest.param("data.a.b", {"a.b": 1}, id="a dot is no part of a key"),
+        pytest.param("data.a.b", {"a": "s"}, id="into a string"),
+        pytest.param("data.a.0", {"a": "s"}, id="an index into a string"),
+        pytest.param("data.a.b", {"a": None}, id="into null"),
+        pytest.param("data.2", ["a", "b"], id="index too large"),
+        pytest.param("data.-1", ["a", "b"], id="negative index"),
+        pytest.param("data.a", ["a", "b"], id="no index"),
+        pytest.param("data.²", ["a", "b", "c"], id="superscript two"),
+        pytest.param("data." + "9" * 5000, ["a", "b"], id="an index of 5,000 digits"),
+        pytest.param("data.__class__", {"a": 1}, id="no Python attribute"),
+        pytest.param("subject", {}, id="an attribute that is not there"),
+    ],
+)
+def test_a_placeholder_that_the_event_lacks_is_named(path: str, data: Json) -> None:
+    with pytest.raises(ApplicationError, match=re.escape(f"nothing at {{{path}}}")):
+        with_data(f"x {{{path}}}", data)
+
+
+def test_an_event_without_data_lacks_it() -> None:
+    with pytest.raises(ApplicationError, match=r"nothing at {data}"):
+        filled("x {data}")
+
+
+def test_binary_data_is_no_argument() -> None:
+    with pytest.raises(ApplicationError, match=r"{data} is binary; read it from \$DISPATCHER_EVE"):
+        filled("x {data}", data_base64="YQ==")
+
+
+@pytest.mark.parametrize("value", ["a\0b", "\0", "\ud800", "a\udfffb"], ids=ascii)
+def test_what_no_argument_can_hold_is_refused(value: str) -> None:
+    with pytest.raises(ApplicationError, match=r"{data\.a} has characters that no argument can"):
+        with_data("x {data.a}", {"a": value})
+
+
+@pytest.mark.parametrize(
+    ("line", "data"),
+    [
+        pytest.param("x {data.a}", {"a": "-rf"}, id="short option"),
+        pytest.param("x {data.a}", {"a": "--delete"}, id="long option"),
+        pytest.param("x {data.a}", {"a": "-"}, id="a hyphen alone"),
+        pytest.param("x {data.a}", {"a": "--"}, id="the end of options"),
+        pytest.param("x {data.a}/x", {"a": "-rf"}, id="with text behind"),
+        pytest.param("x a {data.a}", {"a": "-rf"}, id="a later argument"),
+        pytest.param("x '' {data.a}", {"a": "-rf"}, id="after an empty argument"),
+        pytest.param("x ''{data.a}", {"a": "-rf"}, id="after empty text"),
+        pytest.param("x {data.a}{data.b}", {"a": "-", "b": "rf"}, id="of two placeholders"),
+        pytest.param("x {data.a}{data.b}", {"a": "", "b": "-rf"}, id="after an empty placeholder"),
+        pytest.param("x {data.a}-rf", {"a": ""}, id="an empty placeholder before a hyphen"),
+        pytest.param("x {data.a} -- b", {"a": "-rf"}, id="before the end of options"),
+        pytest.param("x {data.b} {data.a}", {"a": "-rf", "b": "--"}, id="an end from the event"),
+        pytest.param("x {data}", "-rf", id="the data itself"),
+    ],
+)
+def test_an_event_cannot_smuggle_in_an_option(line: str, data: Json) -> None:
+    with pytest.raises(ApplicationError, match="may take for an option; put -- before it"):
+        with_data(line, data)
+
+
+def test_an_argument_that_would_be_an_option_is_named_by_its_number() -> None:
+    with pytest.raises(ApplicationError, match="argument 2 comes from the event"):
+        with_data("x a {data}", "-rf")
+
+
+@pytest.mark.parametrize(
+    ("line", "data", "arguments"),
+    [
+        pytest.param("x -- {data.a}", {"a": "-rf"}, ["--", "-rf"], id="behind --"),
+        pytest.param("x -v -- b {data.a}", {"a": "-rf"}, ["-v", "--", "b", "-rf"], id="later"),
+        pytest.param("x --out={data.a}", {"a": "-rf"}, ["--out=-rf"], id="an option's value"),
+        pytest.param("x ./{data.a}", {"a": "-rf"}, ["./-rf"], id="behind the operator's text"),
+        pytest.param("x -{data.a}", {"a": "v"}, ["-v"], id="the operator's own option"),
+        pytest.param("x {data.a}", {"a": "a-b"}, ["a-b"], id="a hyphen within"),
+    ],
+)
+def test_what_the_operator_wrote_may_be_an_option(
+    line: str, data: Json, arguments: list[str]
+) -> None:
+    assert with_data(line, data) == arguments

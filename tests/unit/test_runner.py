@@ -1,0 +1,518 @@
+"""One attempt: what the application gets, what is made of what it leaves, and what is recorded."""
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from pacifica.dispatcher import events, orm
+from pacifica.dispatcher.applications import BUILT_IN, Application, Handler, Keep
+from pacifica.dispatcher.command import Argument, Command, Placeholder
+from pacifica.dispatcher.events import Event, Json
+from pacifica.dispatcher.process import Stop
+from pacifica.dispatcher.runner import MAX_RESULT, Runner
+from tests.unit.conftest import (
+    DEADLINE,
+    accepted_runs,
+    change,
+    claimed_run,
+    make_event,
+    view,
+    wait_until,
+)
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uses a POSIX shell")
+
+_TELL = """
+import json, os, sys
+with open(os.environ["DISPATCHER_EVENT"], encoding="utf-8") as file:
+    event = json.load(file)
+told = {
+    "environment": dict(os.environ),
+    "arguments": sys.argv[1:],
+    "stdin": sys.stdin.read(),
+    "event": event,
+    "directory": os.getcwd(),
+    "files": os.listdir(),
+    "mode": os.stat(".").st_mode & 0o777,
+}
+print(json.dumps(told))
+"""
+
+
+@dataclass
+class Told:
+    """What a run of the application that tells everything saw."""
+
+    environment: dict[str, str]
+    arguments: list[str]
+    stdin: str
+    event: dict[str, Json]
+    directory: str
+    files: list[str]
+    mode: int
+
+
+@dataclass
+class Place:
+    """A runner, and how to have it run something."""
+
+    database: orm.Database
+    runner: Runner
+
+    def offer(self, application: Application, event: Event) -> str:
+        """The uuid of a run of the application that can be claimed."""
+        self.runner = replace(
+            self.runner, applications={**self.runner.applications, application.name: application}
+        )
+        [run] = accepted_runs(self.database, event, application.name)
+        orm.publish(self.database, 1000)
+        return run
+
+    def run(self, application: Application, event: Event | None = None) -> orm.RunView:
+        """How a run of the application ends."""
+        run = self.offer(application, event or make_event())
+        self.runner.run(run)
+        return view(self.database, run)
+
+    def output(self, run: orm.RunView, stream: str = "stdout") -> str:
+        pieces = orm.output(self.database, run.uuid, run.attempt, stream)
+        return b"".join(piece.data for piece in pieces).decode()
+
+    def tell(self, event: Event, *arguments: Argument, **environment: str) -> Told:
+        """What an application sees of the event."""
+        script = Command(sys.executable, (Argument(("-c",)), Argument((_TELL,)), *arguments))
+        run = self.run(Application("tell", script, environment=environment), event)
+        return Told(**json.loads(self.output(run)))
+
+    def folders(self) -> list[str]:
+        """The folders of attempts that were kept."""
+        folder = self.runner.directory
+        return sorted(each.name for each in folder.iterdir()) if folder.exists() else []
+
+
+@pytest.fixture
+def place(database: orm.Database, tmp_path: Path) -> Iterator[Place]:
+    stop = Stop()
+    runner = Runner(
+        database=database,
+        applications={},
+        directory=tmp_path / "runs",
+        home=tmp_path,
+        host="this-host",
+        stop=stop,
+    )
+    yield Place(database, runner)
+    stop.close()
+
+
+def shell(script: str, keep: Keep = Keep.FAILED) -> Application:
+    command = Command("/bin/sh", (Argument(("-c",)), Argument((script,))))
+    return Application("shell", command, keep=keep)
+
+
+def handler(tmp_path: Path, source: str, name: str) -> Application:
+    (tmp_path / "given_handlers.py").write_text(source, encoding="utf-8")
+    return Application("handler", Handler("given_handlers", name))
+
+
+def test_exit_code_0_is_success(place: Place) -> None:
+    run = place.run(shell("echo said; echo told >&2"))
+    assert (run.status, run.exit_code, run.signal, run.error, run.result) == (
+        "succeeded", 0, None, None, None,
+    )  # fmt: skip
+    assert (run.attempt, run.host) == (1, "this-host")
+    assert (place.output(run, "stdout"), place.output(run, "stderr")) == ("said\n", "told\n")
+
+
+def test_another_exit_code_is_failure(place: Place) -> None:
+    run = place.run(shell("exit 3"))
+    assert (run.status, run.exit_code) == ("failed", 3)
+    assert run.error == "it ended with exit code 3"
+
+
+def test_a_signal_is_failure(place: Place) -> None:
+    run = place.run(shell("kill -9 $$"))
+    assert (run.status, run.exit_code, run.signal) == ("failed", None, "SIGKILL")
+    assert run.error == "it was ended by SIGKILL"
+
+
+def test_too_long_is_failure(place: Place) -> None:
+    run = place.run(replace(shell("echo begun; sleep 60"), timeout=0.2))
+    assert (run.status, run.signal) == ("failed", "SIGTERM")
+    assert run.error == "it took longer than 0.2 s"
+    assert place.output(run) == "begun\n"
+
+
+def test_the_event_comes_on_stdin_and_in_a_file(place: Place) -> None:
+    event = make_event(data={"path": "/a", "bytes": [1, None, True, 1.5, "\u00e4\ud800"]})
+    told = place.tell(event)
+    assert told.event == json.loads(told.stdin) == event.structured()
+
+
+def test_an_event_of_version_01_comes_as_one_of_1_0(place: Place) -> None:
+    sent = {"cloudEventsVersion": "0.1", "eventID": "1", "source": "/s", "eventType": "t"}
+    told = place.tell(events.parse(json.dumps(sent)))
+    assert told.event == {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
+
+
+def test_attributes_come_as_variables(place: Place) -> None:
+    told = place.tell(make_event(7, subject="a=b c\u00e4", flag=True, number=-5))
+    assert {name: text for name, text in told.environment.items() if name[:3] == "CE_"} == {
+        "CE_SPECVERSION": "1.0",
+        "CE_ID": "7",
+        "CE_SOURCE": "/tests",
+        "CE_TYPE": "org.example",
+        "CE_SUBJECT": "a=b c\u00e4",
+        "CE_FLAG": "true",
+        "CE_NUMBER": "-5",
+    }
+
+
+def test_the_run_is_named_in_variables(place: Place) -> None:
+    told = place.tell(make_event())
+    [run] = orm.events(place.database, orm.EventFilter(), 1)[0].runs
+    folder = place.runner.directory / f"{run.uuid}.1"
+    named = {name: text for name, text in told.environment.items() if name[:11] == "DISPATCHER_"}
+    assert named == {
+        "DISPATCHER_EVENT": str(folder / "event.json"),
+        "DISPATCHER_RESULT": str(folder / "result.json"),
+        "DISPATCHER_RUN": run.uuid,
+        "DISPATCHER_ATTEMPT": "1",
+        "DISPATCHER_APPLICATION": "tell",
+    }
+
+
+def test_the_configured_environment_is_added(place: Place) -> None:
+    told = place.tell(make_event(), COLOR="blue", PATH="/mine")
+    assert (told.environment["COLOR"], told.environment["PATH"]) == ("blue", "/mine")
+
+
+def test_the_rest_of_the_environment_is_inherited(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OF_THE_WORKER", "yes")
+    assert place.tell(make_event()).environment["OF_THE_WORKER"] == "yes"
+
+
+@pytest.mark.parametrize(
+    "name", ["BROKER_URL", "PEEWEE_URL", "DISPATCHER_CONFIG", "DISPATCHER_LIFELINE", "CE_OLD"]
+)
+def test_what_is_the_dispatchers_own_is_not_inherited(
+    place: Place, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "secret")
+    assert name not in place.tell(make_event()).environment
+
+
+def test_an_event_cannot_replace_the_configured_environment(place: Place) -> None:
+    told = place.tell(make_event(path="/evil", ldpreload="/evil"))
+    assert told.environment["PATH"] == os.environ["PATH"]
+
+
+def test_the_working_directory_is_fresh_empty_and_private(place: Place) -> None:
+    one, two = place.tell(make_event(1)), place.tell(make_event(2))
+    assert one.directory != two.directory
+    assert (one.files, two.files, one.mode) == ([], [], 0o700)
+
+
+def test_placeholders_are_filled(place: Place) -> None:
+    path, number = Argument((Placeholder("data.path"),)), Argument(("n=", Placeholder("id")))
+    told = place.tell(make_event(7, data={"path": "/a; rm $HOME"}), path, number)
+    assert told.arguments == ["/a; rm $HOME", "n=7"]
+
+
+def test_a_placeholder_that_the_event_lacks_is_failure(place: Place) -> None:
+    command = Command("echo", (Argument((Placeholder("data.path"),)),))
+    run = place.run(Application("app", command), make_event(data={}))
+    assert (run.status, run.exit_code) == ("failed", None)
+    assert run.error == "the event has nothing at {data.path}"
+
+
+@pytest.mark.parametrize("program", ["no-such-program", "/no/such/program"])
+def test_a_missing_program_is_failure(place: Place, program: str) -> None:
+    run = place.run(Application("app", Command(program, ())))
+    assert run.status == "failed"
+    assert (run.error or "").startswith(f"there is no program {program}")
+
+
+def test_an_attribute_too_large_for_a_variable_is_failure(place: Place) -> None:
+    run = place.run(shell("exit 0"), make_event(subject="x" * 8 * 1024**2))
+    assert run.status == "failed"
+    assert "$DISPATCHER_EVENT always works" in (run.error or "")
+
+
+def test_large_data_is_no_trouble(place: Place) -> None:
+    run = place.run(shell('wc -c < "$DISPATCHER_EVENT"'), make_event(data="x" * 8 * 1024**2))
+    assert run.status == "succeeded"
+    assert int(place.output(run)) > 8 * 1024**2
+
+
+def test_an_unknown_application_is_failure(place: Place) -> None:
+    run = place.offer(shell("exit 0"), make_event())
+    place.runner = replace(place.runner, applications={})
+    place.runner.run(run)
+    ended, [attempt] = orm.run(place.database, run)
+    assert ended.status == "failed"
+    assert ended.error == attempt.error == "no application shell is configured on this-host"
+    assert attempt.finished is not None
+
+
+def test_a_working_directory_that_cannot_be_made_is_failure(place: Place) -> None:
+    place.runner.directory.write_text("in the way", encoding="utf-8")
+    run = place.run(shell("exit 0"))
+    assert run.status == "failed"
+    assert (run.error or "").startswith("the working directory cannot be made")
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("4", 4),
+        ('{"a": [1, null]}', {"a": [1, None]}),
+        ("null", None),
+        ('  "\u00e4" ', "\u00e4"),
+        ("false", False),
+    ],
+)
+def test_the_result_is_recorded(place: Place, text: str, result: Json) -> None:
+    run = place.run(shell(f"printf '%s' '{text}' > $DISPATCHER_RESULT"))
+    assert (run.status, run.error) == ("succeeded", None)
+    assert run.result == result
+
+
+def test_a_failed_run_has_a_result_too(place: Place) -> None:
+    run = place.run(shell("echo 4 > $DISPATCHER_RESULT; exit 1"))
+    assert (run.status, run.exit_code, run.result) == ("failed", 1, 4)
+
+
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        (": > $DISPATCHER_RESULT", "its result is not usable"),
+        ("echo hello > $DISPATCHER_RESULT", "its result is not usable"),
+        ("echo NaN > $DISPATCHER_RESULT", "its result is not usable"),
+        ("printf '\\377' > $DISPATCHER_RESULT", "its result is not usable: it is not UTF-8"),
+        ("echo 1 2 > $DISPATCHER_RESULT", "its result is not usable"),
+        ("head -c 1000000 /dev/zero | tr '\\0' [ > $DISPATCHER_RESULT", "nested deeper"),
+        ("head -c 2000000 /dev/zero | tr '\\0' 1 > $DISPATCHER_RESULT", "its result is larger"),
+        ("ln -s /dev/zero $DISPATCHER_RESULT", "its result is no file"),
+        ("mkdir $DISPATCHER_RESULT", "its result is no file"),
+    ],
+)
+def test_a_result_that_is_not_usable_is_failure(place: Place, script: str, error: str) -> None:
+    run = place.run(shell(script))
+    assert (run.status, run.result) == ("failed", None)
+    assert error in (run.error or "")
+
+
+@pytest.mark.parametrize("script", ["echo hello > $DISPATCHER_RESULT", "mkdir $DISPATCHER_RESULT"])
+def test_a_result_that_is_not_usable_does_not_hide_the_exit_code(place: Place, script: str) -> None:
+    run = place.run(shell(f"{script}; exit 3"))
+    assert (run.status, run.exit_code, run.result) == ("failed", 3, None)
+
+
+def test_a_result_that_was_cut_off_does_not_hide_the_signal(place: Place) -> None:
+    run = place.run(shell("printf '{' > $DISPATCHER_RESULT; kill -9 $$"))
+    assert (run.status, run.signal, run.result) == ("failed", "SIGKILL", None)
+
+
+def test_a_result_may_be_as_large_as_promised(place: Place) -> None:
+    script = f"head -c {MAX_RESULT} /dev/zero | tr '\\0' ' ' | sed 's/^ /1/' > $DISPATCHER_RESULT"
+    assert place.run(shell(script)).result == 1
+
+
+def test_a_pipe_in_place_of_the_result_holds_nobody_up(place: Place) -> None:
+    run = place.offer(shell("mkfifo $DISPATCHER_RESULT", Keep.ALWAYS), make_event())
+    thread = threading.Thread(target=place.runner.run, args=(run,))
+    thread.start()
+    thread.join(2)
+    held_up = thread.is_alive()
+    if held_up:
+        pipe = place.runner.directory / f"{run}.1" / "result.json"
+        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+        thread.join(DEADLINE)
+    assert not held_up
+    assert view(place.database, run).status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("keep", "script", "kept"),
+    [
+        (Keep.FAILED, "exit 0", False),
+        (Keep.FAILED, "exit 1", True),
+        (Keep.FAILED, "kill -9 $$", True),
+        (Keep.FAILED, "echo no JSON > $DISPATCHER_RESULT", True),
+        (Keep.ALWAYS, "exit 0", True),
+        (Keep.ALWAYS, "exit 1", True),
+        (Keep.NEVER, "exit 0", False),
+        (Keep.NEVER, "exit 1", False),
+    ],
+)
+def test_working_directories_are_kept_as_configured(
+    place: Place, keep: Keep, script: str, *, kept: bool
+) -> None:
+    run = place.run(shell(f"echo content > file; {script}", keep))
+    assert place.folders() == ([f"{run.uuid}.1"] if kept else [])
+    if kept:
+        file = place.runner.directory / f"{run.uuid}.1" / "work" / "file"
+        assert file.read_text(encoding="utf-8") == "content\n"
+
+
+def test_output_is_bounded(place: Place) -> None:
+    run = place.run(replace(shell("yes | head -c 1000000; echo the end"), max_output=1000))
+    pieces = orm.output(place.database, run.uuid, 1, None)
+    assert [(piece.position, len(piece.data)) for piece in pieces] == [(0, 500), (999_508, 500)]
+    assert pieces[-1].data.endswith(b"the end\n")
+
+
+def test_output_is_saved_while_the_application_runs(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "go").touch()
+    script = f"echo early; while test -e '{tmp_path}/go'; do sleep 0.02; done; echo late"
+    run = place.offer(shell(script), make_event())
+    thread = threading.Thread(target=place.runner.run, args=(run,))
+    thread.start()
+    wait_until(lambda: orm.output(place.database, run, 1, None))
+    early = place.output(view(place.database, run))
+    status = view(place.database, run).status
+    (tmp_path / "go").unlink()
+    thread.join(DEADLINE)
+    assert (early, status) == ("early\n", "running")
+    assert place.output(view(place.database, run)) == "early\nlate\n"
+
+
+def test_a_database_that_fails_for_a_moment_does_not_end_the_application(
+    place: Place, tmp_path: Path
+) -> None:
+    (tmp_path / "go").touch()
+    script = f"echo early; while test -e '{tmp_path}/go'; do sleep 0.02; done; echo late"
+    run = place.offer(shell(script), make_event())
+    change(place.database, "ALTER TABLE output RENAME TO elsewhere")
+    with ThreadPoolExecutor(1) as pool:
+        attempt = pool.submit(place.runner.run, run)
+        wait([attempt], timeout=2)  # output is saved once a second
+        change(place.database, "ALTER TABLE elsewhere RENAME TO output")
+        (tmp_path / "go").unlink()
+        attempt.result(DEADLINE)
+    assert view(place.database, run).status == "succeeded"
+    assert place.output(view(place.database, run)) == "early\nlate\n"
+
+
+def test_a_run_that_somebody_else_has_is_left_alone(place: Place) -> None:
+    claim = claimed_run(place.database)
+    before = orm.run(place.database, claim.run)
+    place.runner.run(claim.run)
+    assert orm.run(place.database, claim.run) == before
+    assert place.folders() == []
+
+
+def test_a_wakeup_that_comes_twice_runs_once(place: Place) -> None:
+    run = place.run(shell("echo once"))
+    place.runner.run(run.uuid)
+    assert len(orm.run(place.database, run.uuid)[1]) == 1
+
+
+def test_an_attempt_that_is_no_longer_ours_records_nothing(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "go").touch()
+    script = f"while test -e '{tmp_path}/go'; do sleep 0.02; done; echo stale"
+    run = place.offer(shell(script), make_event())
+    thread = threading.Thread(target=place.runner.run, args=(run,))
+    thread.start()
+    wait_until(lambda: view(place.database, run).status == "running")
+    orm.release(place.database, orm.Claim(run, 1, "shell", "", ""), orm.Outcome(), [])
+    (tmp_path / "go").unlink()
+    thread.join(DEADLINE)
+    assert view(place.database, run).status == "queued"
+    assert place.output(view(place.database, run)) == ""
+
+
+def test_a_stop_before_the_claim_leaves_the_run_to_others(place: Place) -> None:
+    run = place.offer(shell("exit 0"), make_event())
+    place.runner.stop.request()
+    place.runner.run(run)
+    assert orm.run(place.database, run)[1] == ()
+    assert orm.publish(place.database, 10)[0] == [run]
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(Keep.FAILED, False), (Keep.ALWAYS, True)])
+def test_a_stop_during_a_run_releases_it(
+    place: Place, tmp_path: Path, keep: Keep, *, kept: bool
+) -> None:
+    begun = tmp_path / "begun"
+    run = place.offer(shell(f"touch '{begun}'; sleep 60", keep), make_event())
+    thread = threading.Thread(target=place.runner.run, args=(run,))
+    thread.start()
+    wait_until(begun.exists)
+    place.runner.stop.request()
+    thread.join(DEADLINE)
+    released, [attempt] = orm.run(place.database, run)
+    assert (released.status, attempt.signal) == ("queued", "SIGTERM")
+    assert attempt.error == "the worker was stopped; the run is taken up again"
+    assert place.folders() == ([f"{run}.1"] if kept else [])
+
+
+def test_a_run_that_was_released_is_taken_up_again(place: Place) -> None:
+    run = place.offer(shell("echo $DISPATCHER_ATTEMPT"), make_event())
+    claim = orm.claim(place.database, run, "a host that was stopped")
+    assert claim is not None
+    orm.release(place.database, claim, orm.Outcome(), [])
+    orm.publish(place.database, 10)
+    place.runner.run(run)
+    assert view(place.database, run).status == "succeeded"
+    assert place.output(view(place.database, run)) == "2\n"
+
+
+@pytest.mark.parametrize(("name", "result"), [("add", 9), ("mul", 24)])
+def test_built_in_handlers_calculate(place: Place, name: str, result: int) -> None:
+    [application] = [each for each in BUILT_IN if each.name == name]
+    run = place.run(application, make_event(data=[2, 3, 4]))
+    assert (run.status, run.result) == ("succeeded", result)
+
+
+def test_a_callable_handler_gets_the_event(place: Place, tmp_path: Path) -> None:
+    source = "def handle(event):\n    print('said')\n    return [event.id, event.data]\n"
+    run = place.run(handler(tmp_path, source, "handle"), make_event(7, data={"a": 1}))
+    assert (run.status, run.result, place.output(run)) == ("succeeded", ["7", {"a": 1}], "said\n")
+
+
+def test_a_class_handles_the_event(place: Place, tmp_path: Path) -> None:
+    source = "class Mine:\n    def handle(self, event):\n        return event.type\n"
+    run = place.run(handler(tmp_path, source, "Mine"))
+    assert (run.status, run.result) == ("succeeded", "org.example")
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("raise ValueError('what went wrong')", "what went wrong"),
+        ("return {1, 2}", "not JSON serializable"),
+        ("return float('nan')", "not JSON compliant"),
+        ("import no_such_module", "no_such_module"),
+    ],
+)
+def test_a_handler_that_fails_says_why(place: Place, tmp_path: Path, body: str, told: str) -> None:
+    run = place.run(handler(tmp_path, f"def handle(event):\n    {body}\n", "handle"))
+    assert (run.status, run.exit_code, run.result) == ("failed", 1, None)
+    assert told in place.output(run, "stderr")
+
+
+def test_a_handler_that_is_missing_says_so(place: Place, tmp_path: Path) -> None:
+    run = place.run(handler(tmp_path, "", "handle"))
+    assert run.status == "failed"
+    assert "'handle'" in place.output(run, "stderr")
+
+
+def test_a_file_in_the_working_directory_is_no_module(place: Place, tmp_path: Path) -> None:
+    """What an application writes, or a library of the same name, never replaces a module."""
+    run = place.run(
+        handler(tmp_path, "import sys\ndef handle(event): return sys.path[:2]", "handle")
+    )
+    assert isinstance(run.result, list)
+    assert "" not in run.result
+    assert run.result[0] == str(tmp_path)
