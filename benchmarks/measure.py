@@ -21,6 +21,7 @@ from benchmarks.tiers import Site
 _BATCH: Final = 100
 _NOW: Final = "date +%s%N"
 _PATIENCE: Final = 300.0
+_POLL: Final = 0.2
 _TRUE: Final = which("true") or "true"
 _WARM_UP: Final = 10
 
@@ -90,6 +91,8 @@ def runs(plan: Plan) -> Iterator[Figure]:
                 tasks.append(_tasks_drained(other, plan.runs))
                 pairs = zip(sites, urls, strict=True)
                 drained.append([_runs_drained(site, url, plan.runs) for site, url in pairs])
+                rates = ", ".join(f"{rate:,.0f}/s" for rate in (tasks[-1], *drained[-1]))
+                plan.progress(f"  empty tasks, runs: {rates}")
         ours, *stored = zip(*drained, strict=True)
         name = f"runs of /bin/true, {broker}"
         yield _compared(name, "/s", ours, ("empty Celery tasks", tasks), least=0.4)
@@ -174,7 +177,7 @@ def _tasks_drained(site: Site, count: int) -> float:
     file.unlink(missing_ok=True)
     site.publish(count)
     with site.empty_worker(file):
-        _until(lambda: len(empty.times(file)) == count)
+        tiers.until(lambda: len(empty.times(file)) == count, _POLL, _PATIENCE)
     return _middle_rate(empty.times(file))
 
 
@@ -207,7 +210,7 @@ def _starts(site: Site, count: int, *, standalone: bool) -> list[float]:
         for request in client.requests(_WARM_UP + count):
             sent.append(time.time())
             connection.ask(request)
-            _until(lambda: len(watch.outputs()) == len(sent), every=0.01)
+            tiers.until(lambda: len(watch.outputs()) == len(sent), 0.01, _PATIENCE)
             time.sleep(random.uniform(0.02, 0.1))  # noqa: S311 - out of step with what polls
         started = [int(output) / 1e9 for output in watch.outputs()]
     return [(b - a) * 1000 for a, b in list(zip(sent, started, strict=True))[_WARM_UP:]]
@@ -224,14 +227,7 @@ def _working(site: Site, *, standalone: bool) -> Iterator[str]:
 
 
 def _until_finished(watch: store.Watch, count: int) -> None:
-    _until(lambda: len(watch.finished()) == count)
-
-
-def _until(condition: Callable[[], bool], every: float = 0.2) -> None:
-    end = time.monotonic() + _PATIENCE
-    while not condition():
-        assert time.monotonic() < end, f"nothing came of it in {_PATIENCE:g} s"
-        time.sleep(every)
+    tiers.until(lambda: len(watch.finished()) == count, _POLL, _PATIENCE)
 
 
 def _compared(

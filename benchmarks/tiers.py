@@ -6,8 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,8 @@ _WORKER: Final = (
     *("worker", "--loglevel", "INFO", "--pool", "prefork", "--concurrency", "2"),
     *("--without-mingle", "--without-gossip"),  # other workers of the broker are not asked
 )
-_STOP_AFTER: Final = 20.0
+_START_WITHIN: Final = 30.0
+_STOP_WITHIN: Final = 20.0
 _OVERRIDES: Final = ("DISPATCHER_CONFIG", "BROKER_URL", "PEEWEE_URL")
 
 
@@ -136,6 +138,14 @@ def resident(pid: int) -> tuple[float, float]:
     return own / 1024, children / 1024
 
 
+def until(condition: Callable[[], bool], every: float, patience: float) -> None:
+    """Wait for a condition."""
+    end = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < end, f"nothing came of it in {patience:g} s"
+        time.sleep(every)
+
+
 def bare_server(folder: Path) -> AbstractContextManager[Server]:
     """Run the bare CherryPy handler."""
     return _server(["benchmarks.bare"], folder, {"PYTHONPATH": str(_ROOT)})
@@ -145,17 +155,10 @@ def bare_server(folder: Path) -> AbstractContextManager[Server]:
 def _server(
     module: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
-    reading, writing = os.pipe()
-    with (
-        open(reading, encoding="utf-8") as output,  # noqa: PTH123 - a pipe
-        _process(
-            [*module, "--port", str(_free_port())], folder, environment, stdout=writing
-        ) as pid,
-    ):
-        os.close(writing)
-        url = next((word for line in output for word in line.split() if "http://" in word), None)
-        assert url, f"{module} did not start; see {folder / 'log'}"
-        yield Server(url, pid)
+    port = _free_port()
+    with _process([*module, "--port", str(port)], folder, environment) as pid:
+        until(lambda: _listens(port), every=0.02, patience=_START_WITHIN)
+        yield Server(f"http://127.0.0.1:{port}", pid)
 
 
 def _free_port() -> int:
@@ -163,12 +166,16 @@ def _free_port() -> int:
         return int(server.getsockname()[1])
 
 
+def _listens(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def _process(
     module: Sequence[str],
     folder: Path,
     environment: Mapping[str, str] | None = None,
-    stdout: int | None = None,
 ) -> Iterator[int]:
     inherited = {name: value for name, value in os.environ.items() if name not in _OVERRIDES}
     with (folder / "log").open("ab") as log:
@@ -177,7 +184,7 @@ def _process(
             cwd=folder,
             env={**inherited, **(environment or {})},
             stdin=subprocess.DEVNULL,
-            stdout=stdout or log,
+            stdout=log,
             stderr=log,
             start_new_session=True,
         )
@@ -186,7 +193,7 @@ def _process(
     finally:
         process.terminate()
         try:
-            process.wait(_STOP_AFTER)
+            process.wait(_STOP_WITHIN)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -75,6 +75,7 @@ class Stop:
     def __init__(self) -> None:
         """Make a request that is not made yet."""
         self._listening, self._asking = socket.socketpair()
+        self._listening.setblocking(False)
 
     def request(self) -> None:
         """Make the request, for good; in the process that created this."""
@@ -86,9 +87,10 @@ class Stop:
 
     def requested(self) -> bool:
         """Whether the request was made."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._listening, selectors.EVENT_READ)
-            return bool(selector.select(0))
+        try:
+            return self._listening.recv(1) == b""
+        except BlockingIOError:
+            return False
 
     def fileno(self) -> int:
         """A socket that becomes readable with the request."""
@@ -103,9 +105,9 @@ class Stop:
 def execute(  # noqa: PLR0913 - a process has this many sides
     arguments: Sequence[str],
     *,
-    directory: Path,
+    directory: str | Path,
     environment: Mapping[str, str],
-    stdin: Path,
+    stdin: str | Path,
     limits: Limits,
     stop: Stop,
     sink: Sink,
@@ -127,7 +129,7 @@ def execute(  # noqa: PLR0913 - a process has this many sides
     Raises:
         ApplicationError: it could not be started; the message says why.
     """
-    with stdin.open("rb") as source:
+    with open(stdin, "rb") as source:  # noqa: PTH123 - it may be a string
         child = _spawn(arguments, directory, environment, source, stop)
     with child:
         return _attend(child, limits, sink)
@@ -181,7 +183,7 @@ class _Child(Protocol):
 
 def _spawn(
     arguments: Sequence[str],
-    directory: Path,
+    directory: str | Path,
     environment: Mapping[str, str],
     source: IO[bytes],
     stop: Stop,

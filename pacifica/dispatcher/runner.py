@@ -2,8 +2,6 @@
 
 import logging
 import os
-import shutil
-import stat
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,35 +19,11 @@ from pacifica.dispatcher.errors import (
 from pacifica.dispatcher.events import Event, canonical
 from pacifica.dispatcher.output import Capture, Piece
 from pacifica.dispatcher.process import Cause, Ended, Limits, Stop, execute
+from pacifica.dispatcher.workplace import Workplace
 
 _log = logging.getLogger(__name__)
 
-MAX_RESULT: Final = 1024**2
-"""Bytes that an application's result may have."""
-
 _NOT_INHERITED: Final = ("CE_", "DISPATCHER_", "CELERY_", "_MP_", "PEEWEE_URL", "BROKER_URL")
-
-
-@dataclass(frozen=True, slots=True)
-class Workplace:
-    """The files of one attempt, in a folder that nothing else uses."""
-
-    folder: Path
-
-    @property
-    def event(self) -> Path:
-        """The event as JSON, for the application to read."""
-        return self.folder / "event.json"
-
-    @property
-    def result(self) -> Path:
-        """Where the application may write its result."""
-        return self.folder / "result.json"
-
-    @property
-    def directory(self) -> Path:
-        """The application's working directory."""
-        return self.folder / "work"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +78,7 @@ class Runner:
         if application.keep is Keep.NEVER or (
             application.keep is Keep.FAILED and arrow is not orm.fail
         ):
-            shutil.rmtree(workplace.folder, ignore_errors=True)
+            workplace.remove()
 
     def _save_output(self, claim: orm.Claim, pieces: list[Piece]) -> bool:
         try:
@@ -118,12 +92,9 @@ class Runner:
     ) -> Ended:
         try:
             event = events.parse(claim.sent)
-            workplace.directory.mkdir(mode=0o700, parents=True)
-            workplace.event.write_text(event.to_json(), encoding="utf-8")
         except EventError as exc:
             raise ApplicationError(f"the event can no longer be read: {exc}") from exc
-        except OSError as exc:
-            raise ApplicationError(f"the working directory cannot be made: {exc}") from exc
+        workplace.make(event)
         return execute(
             _command_line(application, event, self.home),
             directory=workplace.directory,
@@ -157,8 +128,8 @@ def _environment(
         **inherited,
         **application.environment,
         **attributes,
-        "DISPATCHER_EVENT": str(workplace.event),
-        "DISPATCHER_RESULT": str(workplace.result),
+        "DISPATCHER_EVENT": workplace.event,
+        "DISPATCHER_RESULT": workplace.result,
         "DISPATCHER_RUN": claim.run,
         "DISPATCHER_ATTEMPT": str(claim.attempt),
         "DISPATCHER_APPLICATION": application.name,
@@ -174,7 +145,7 @@ def _judge(
     if ended.cause is Cause.STOPPED:
         return orm.release, outcome(error=error)
     try:
-        result = _result(workplace)
+        result = workplace.read_result()
     except ApplicationError as exc:
         return orm.fail, outcome(error=f"{error}; {exc}" if error else str(exc))
     return (orm.fail if error else orm.succeed), outcome(error=error, result=result)
@@ -193,26 +164,3 @@ def _error(ended: Ended, application: Application) -> str | None:
             return None
         case _:
             return f"it ended with exit code {ended.exit_code}"
-
-
-def _result(workplace: Workplace) -> str | None:
-    """The JSON text that the application left, None when it left none.
-
-    Raises:
-        ApplicationError: what it left is too large or no JSON.
-    """
-    try:
-        if not stat.S_ISREG(workplace.result.stat().st_mode):
-            raise ApplicationError("its result is no file")
-        with workplace.result.open("rb") as file:
-            content = file.read(MAX_RESULT + 1)
-    except FileNotFoundError:
-        return None
-    except OSError as exc:
-        raise ApplicationError(f"its result cannot be read: {exc.strerror}") from exc
-    if len(content) > MAX_RESULT:
-        raise ApplicationError(f"its result is larger than {MAX_RESULT} bytes")
-    try:
-        return events.check_json(content)
-    except EventError as exc:
-        raise ApplicationError(f"its result is not usable: {exc}") from exc

@@ -16,7 +16,8 @@ from pacifica.dispatcher.applications import BUILT_IN, Application, Handler, Kee
 from pacifica.dispatcher.command import Argument, Command, Placeholder
 from pacifica.dispatcher.events import Event, Json
 from pacifica.dispatcher.process import Stop
-from pacifica.dispatcher.runner import MAX_RESULT, Runner
+from pacifica.dispatcher.runner import Runner
+from pacifica.dispatcher.workplace import MAX_RESULT
 from tests.unit.conftest import (
     DEADLINE,
     accepted_runs,

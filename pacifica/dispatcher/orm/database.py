@@ -21,7 +21,6 @@ from pacifica.dispatcher.errors import DatabaseUnavailableError, DatabaseUrlErro
 _log = logging.getLogger(__name__)
 
 _SQLITE_PRAGMAS = {
-    "synchronous": "full",
     "foreign_keys": 1,
 }
 _ROWS = 500  # that one statement inserts; databases limit its parameters
@@ -49,6 +48,7 @@ class Database:
         self.peewee = _open(url, connections)
         self.name = _without_password(url)
         self._pooled = not isinstance(self.peewee, SqliteDatabase)
+        self._postgres = isinstance(self.peewee, PostgresqlDatabase)
         self._lock = nullcontext() if self._pooled else threading.Lock()
 
     def prepare(self, attempts: int, wait: float) -> None:
@@ -72,14 +72,24 @@ class Database:
         return None
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, durable: bool = True) -> Iterator[None]:
         """A transaction that may write: committed at the end of the block, or rolled back.
+
+        Args:
+            durable: wait until it is on disk. Without, a power cut may undo it, unless a durable
+                one followed; the death of a process does not. MySQL knows no difference.
 
         Raises:
             DatabaseUnavailableError: the database cannot be reached or cannot write.
         """
-        with self._lock, self._connected(), self.peewee.atomic():
-            yield
+        with self._lock, self._connected():
+            if not self._pooled:
+                level = "FULL" if durable else "NORMAL"
+                self.peewee.execute_sql(f"PRAGMA synchronous = {level}")
+            with self.peewee.atomic():
+                if not durable and self._postgres:
+                    self.peewee.execute_sql("SET LOCAL synchronous_commit TO OFF")
+                yield
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -204,7 +214,7 @@ class Database:
             return
         take, give = (
             ("SELECT pg_advisory_lock(hashtext(%s))", "SELECT pg_advisory_unlock(hashtext(%s))")
-            if isinstance(self.peewee, PostgresqlDatabase)
+            if self._postgres
             else ("SELECT GET_LOCK(%s, 300)", "SELECT RELEASE_LOCK(%s)")
         )
         self.peewee.execute_sql(take, (_MIGRATION_LOCK,)).fetchone()

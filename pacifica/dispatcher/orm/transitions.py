@@ -2,6 +2,8 @@
 
 Each says whether it happened. A write of an attempt is guarded by the run, the attempt's number and
 the state `running`, so that nobody can record anything for an attempt that is no longer theirs.
+What can be found out again after a power cut (what was published, claimed, printed so far) does not
+wait for the disk; the end of an attempt does.
 """
 
 import time
@@ -83,7 +85,7 @@ def publish(database: Database, window: int) -> tuple[list[str], bool]:
             return [], False
         if _room(database, window) <= 0:
             return [], True
-    with database.transaction():
+    with database.transaction(durable=False):
         room = max(0, _room(database, window))
         query = RunRow.select(RunRow.uuid).where(RunRow.due <= now)
         query = query.order_by(RunRow.due, RunRow.uuid).limit(room)
@@ -108,7 +110,7 @@ def oldest_wakeup_before(database: Database, before: float) -> bool:
 
 def unpublish(database: Database, runs: Sequence[str]) -> int:
     """Waiting, with a wake-up that could not be sent → waiting and due. Gives their number."""
-    with database.transaction():
+    with database.transaction(durable=False):
         query = RunRow.update(due=RunRow.queued, published=None)
         changed = query.where(RunRow.uuid.in_(runs), RunRow.published.is_null(False))
         return int(changed.execute(database.peewee))
@@ -124,7 +126,7 @@ def republish_lost(database: Database, before: float) -> int:
     Returns:
         how many there were.
     """
-    with database.transaction():
+    with database.transaction(durable=False):
         query = RunRow.update(due=RunRow.queued, published=None)
         return int(query.where(RunRow.published <= before).execute(database.peewee))
 
@@ -132,7 +134,7 @@ def republish_lost(database: Database, before: float) -> int:
 def claim(database: Database, run: str, host: str) -> Claim | None:
     """Waiting, with a wake-up → running. None when the run is not to be had."""
     now = time.time()
-    with database.transaction():
+    with database.transaction(durable=False):
         if not database.execute(_CLAIM, (State.RUNNING.value, run)):
             return None
         attempt, application, event, sent = database.fetch(_CLAIMED, (run,)).fetchone()
@@ -162,7 +164,7 @@ def release(database: Database, claim: Claim, outcome: Outcome, output: Iterable
 
 def save_output(database: Database, claim: Claim, output: Iterable[Piece]) -> bool:
     """Keep pieces of output while the attempt runs."""
-    with database.transaction():
+    with database.transaction(durable=False):
         query = RunRow.select().where(
             RunRow.uuid == claim.run, RunRow.attempt == claim.attempt, RunRow.state == State.RUNNING
         )
