@@ -41,7 +41,7 @@ class Publisher:
         self._sender = sender
         self._window = window
         self._wanted = threading.Event()
-        self._stopping = False
+        self._stopping = threading.Event()
         self._failing = False
         self._thread = threading.Thread(target=self._loop, name="publisher", daemon=True)
 
@@ -55,20 +55,23 @@ class Publisher:
 
     def stop(self) -> None:
         """Publish what is due a last time, and end the thread."""
-        self._stopping = True
+        self._stopping.set()
         self._wanted.set()
         self._thread.join()
 
     def _loop(self) -> None:
-        while not self._stopping:
-            self._wanted.wait(self._publish())
+        while not self._stopping.is_set():
             self._wanted.clear()
+            if self._publish():
+                self._stopping.wait(_BACKLOG_INTERVAL)
+            else:
+                self._wanted.wait(_INTERVAL)
         self._publish()
         self._sender.close()
         self._database.close()
 
-    def _publish(self) -> float:
-        """Publish a batch; gives the seconds after which to look again."""
+    def _publish(self) -> bool:
+        """Publish a batch; gives whether more is due that there is no room for yet."""
         try:
             due, more = orm.publish(self._database, self._window)
             self._send(due)
@@ -76,11 +79,11 @@ class Publisher:
             if not self._failing:
                 _log.warning("publishing waits: %s", exc)
             self._failing = True
-            return _INTERVAL
+            return False
         if self._failing:
             _log.warning("publishing goes on")
         self._failing = False
-        return _BACKLOG_INTERVAL if more else _INTERVAL
+        return more
 
     def _send(self, due: list[str]) -> None:
         for index, run in enumerate(due):

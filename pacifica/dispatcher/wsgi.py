@@ -43,7 +43,11 @@ def compose(settings: Settings) -> Web:
     database.prepare(settings.database.connect_attempts, settings.database.connect_wait)
     publisher = Publisher(database, Broker(settings.celery))
     service = rest.Service(
-        database, settings.applications, publisher, settings.server.max_event_size
+        database,
+        settings.applications,
+        publisher,
+        settings.server.max_event_size,
+        orm.Intake(database),
     )
     return Web(rest.application(service), publisher)
 

@@ -114,7 +114,8 @@ class Client:
 def service(database: orm.Database, postbox: Postbox) -> rest.Service:
     hello = Application("hello", Command("echo", ()), rule=(Exact("type", MATCHED),))
     applications = {each.name: each for each in (*BUILT_IN, hello)}
-    return rest.Service(database, applications, Publisher(database, postbox), LIMIT)
+    publisher = Publisher(database, postbox)
+    return rest.Service(database, applications, publisher, LIMIT, orm.Intake(database))
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def client(service: rest.Service) -> Client:
 def gone(service: rest.Service) -> Iterator[Client]:
     """A client of a service whose database cannot be reached."""
     database = orm.Database("sqlite:///no/such/folder/db.sqlite3")
-    yield Client(replace(service, database=database))
+    yield Client(replace(service, database=database, intake=orm.Intake(database)))
     database.close()
 
 

@@ -2,6 +2,7 @@
 
 from pacifica.dispatcher.orm.accept import Accepted, accept
 from pacifica.dispatcher.orm.database import Database
+from pacifica.dispatcher.orm.intake import Intake
 from pacifica.dispatcher.orm.queries import (
     AttemptView,
     EventFilter,
@@ -35,6 +36,7 @@ __all__ = [
     "Database",
     "EventFilter",
     "EventView",
+    "Intake",
     "Outcome",
     "RunView",
     "State",

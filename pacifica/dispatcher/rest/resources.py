@@ -28,12 +28,14 @@ class Service:
         applications: all that are configured, by name.
         publisher: is woken when something was stored.
         max_event_size: bytes that a body may have.
+        intake: takes events into the database.
     """
 
     database: orm.Database
     applications: Mapping[str, Application]
     publisher: Publisher
     max_event_size: int
+    intake: orm.Intake
 
     def accept(self, arrived: Sequence[events.Event]) -> list[orm.Accepted]:
         """Store events with a run for every application that they match."""
@@ -46,7 +48,7 @@ class Service:
 
     def store(self, matched: Sequence[tuple[events.Event, Sequence[str]]]) -> list[orm.Accepted]:
         """Store events with a run for each of the applications named."""
-        accepted = orm.accept(self.database, matched) if matched else []
+        accepted = self.intake.accept(matched) if matched else []
         self.publisher.wake()
         return accepted
 
