@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NoReturn
 
 from benchmarks import store, table, tiers
 from benchmarks.measure import MEASURES, Plan
@@ -19,7 +20,8 @@ from benchmarks.measure import MEASURES, Plan
 def main() -> None:
     """Measure what the command line asks for."""
     options = _options()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     began = time.monotonic()
 
     def progress(text: str) -> None:
@@ -35,6 +37,14 @@ def main() -> None:
                 print(table.row(figure), flush=True)
     if options.json:
         table.save(options.json, _machine(options), figures)
+
+
+def _interrupt(number: int, _frame: object) -> NoReturn:
+    """End, and let nothing interrupt what is cleaned up then."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    print("stopping", file=sys.stderr, flush=True)
+    raise SystemExit(128 + number)
 
 
 def _options() -> argparse.Namespace:

@@ -124,7 +124,9 @@ def send(url: str, count: int, batch: int = 1) -> Load:
     """
     command = [sys.executable, "-m", "benchmarks.client", url, str(count), str(batch)]
     root = Path(__file__).parent.parent
-    done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(
+        command, cwd=root, stdout=subprocess.PIPE, check=True, start_new_session=True
+    )
     return Load(**json.loads(done.stdout))
 
 

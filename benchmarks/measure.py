@@ -131,10 +131,10 @@ def memory(plan: Plan) -> Iterator[Figure]:
             client.send(web.url, count - len(watch.finished()))
             _until_finished(watch, count)
             read.append((tiers.resident(web.pid)[0], *tiers.resident(worker)))
-    names = "web process", "worker", "worker's two processes"
+    names = "web process", "worker", "worker's two children"
     for name, before, after in zip(names, *read, strict=True):
-        label = f"memory of the {name} after {plan.memory:,} events"
-        yield _compared(label, "MiB", [after], (f"after {_BATCH}", [before]))
+        label = f"memory, {plan.memory:,} events: {name}"
+        yield _compared(label, "MiB", [after], (f"after {_BATCH} events", [before]))
 
 
 MEASURES: Final[dict[str, Callable[[Plan], Iterator[Figure]]]] = {

@@ -4,6 +4,7 @@
 tiers do: $DISPATCHER_CONFIG, ./config.ini, … .
 """
 
+import gc
 import os
 import signal
 import socket
@@ -18,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from celery import Celery, signals
 from kombu.exceptions import OperationalError
 
-from pacifica.dispatcher import config, orm
+from pacifica.dispatcher import config, orm, spool
 from pacifica.dispatcher.config import CelerySettings, Settings
 from pacifica.dispatcher.errors import BrokerUnavailableError, DispatcherError
 from pacifica.dispatcher.process import Stop
@@ -51,7 +52,7 @@ def celery_configuration(settings: CelerySettings) -> dict[str, object]:
             "data_folder_in": str(messages),
             "data_folder_out": str(messages),
             "control_folder": str(control),
-            "polling_interval": 0.02,
+            "polling_interval": 0.02,  # seconds
         }
     elif "amqp" in scheme:
         transport = {"confirm_publish": True}
@@ -88,9 +89,8 @@ class Broker:
         self._twice(
             lambda: self._producer.publish(
                 message.body,
-                exchange=self._queue.exchange,
-                routing_key=self._queue.routing_key,
-                declare=[self._queue],
+                exchange="",
+                routing_key=self._queue.name,
                 delivery_mode="transient",
                 headers=message.headers,
                 **message.properties,
@@ -136,6 +136,7 @@ class Broker:
             if self._connection is None:
                 self._connection = connection
                 self._producer = self._app.amqp.Producer(connection, auto_declare=False)
+                self._queue(self._channel()).declare()
             return act()
         except (OSError, OperationalError, *errors) as exc:
             self.close()
@@ -148,6 +149,7 @@ class _NoQueueError(DispatcherError):
     """The broker has no such queue; Redis forgets one with its last message."""
 
 
+spool.install()
 app = Celery("pacifica.dispatcher")
 
 
@@ -205,8 +207,9 @@ class _Worker:
         assert self.stop  # noqa: S101 - made here, before the pool forks
 
     def in_pool(self, **_: object) -> None:
-        """A process of the pool has started."""
+        """A process of the pool has started: what it has by now lives as long as it does."""
         self.stop.inherited()
+        gc.freeze()
 
     def ready(self, **_: object) -> None:
         """The worker takes work: publish what is due, look for what was lost."""

@@ -82,9 +82,11 @@ def serve(settings: Settings, cherrypy_config: Path | None, ready: Callable[[str
     cherrypy.engine.subscribe("stop", web.publisher.stop)
     ended = _end_asked_for()
     cherrypy.engine.start()
-    ready(cherrypy.server.base())
-    ended.wait()
-    cherrypy.engine.exit()
+    try:
+        ready(cherrypy.server.base())
+        ended.wait()
+    finally:
+        cherrypy.engine.exit()
 
 
 def _end_asked_for() -> threading.Event:

@@ -56,7 +56,7 @@ class Run(Model):
 class Attempt(Model):
     """Table attempt."""
 
-    run = ForeignKeyField(Run, column_name="run", on_delete="CASCADE")
+    run = ForeignKeyField(Run, column_name="run", on_delete="CASCADE", index=False)
     number = IntegerField()
     host = CharField(255)
     started = DoubleField()
@@ -74,7 +74,7 @@ class Attempt(Model):
 class Output(Model):
     """Table output."""
 
-    run = ForeignKeyField(Run, column_name="run", on_delete="CASCADE")
+    run = ForeignKeyField(Run, column_name="run", on_delete="CASCADE", index=False)
     attempt = IntegerField()
     stream = CharField(6)
     position = BigIntegerField()

@@ -6,7 +6,6 @@ Times are seconds since the epoch. Keys are version 7 UUIDs, so that rows lie in
 import enum
 import os
 import time
-import uuid
 
 from peewee import (
     BigIntegerField,
@@ -49,7 +48,8 @@ def new_uuid() -> str:
     milliseconds, rest = divmod(time.time_ns(), 1_000_000)
     value = milliseconds << 80 | 0x7 << 76 | (rest * 4096 // 1_000_000) << 64
     value |= 0x2 << 62 | int.from_bytes(os.urandom(8)) >> 2
-    return str(uuid.UUID(int=value))
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 class EventRow(Model):
@@ -97,7 +97,7 @@ class RunRow(Model):
 class AttemptRow(Model):
     """One try at a run: one child process."""
 
-    run = ForeignKeyField(RunRow, column_name="run", on_delete="CASCADE")
+    run = ForeignKeyField(RunRow, column_name="run", on_delete="CASCADE", index=False)
     number = IntegerField()
     host = CharField(255)
     started = DoubleField()
@@ -116,7 +116,7 @@ class AttemptRow(Model):
 class OutputRow(Model):
     """A piece of what an attempt wrote. What lies between two pieces of a stream was not kept."""
 
-    run = ForeignKeyField(RunRow, column_name="run", on_delete="CASCADE")
+    run = ForeignKeyField(RunRow, column_name="run", on_delete="CASCADE", index=False)
     attempt = IntegerField()
     stream = CharField(6)
     position = BigIntegerField()

@@ -15,7 +15,7 @@ THREADS = 8
 
 def test_each_thread_gets_its_own_answer(database: orm.Database) -> None:
     intake = orm.Intake(database)
-    together = Barrier(THREADS)
+    together = Barrier(THREADS, timeout=30)
 
     def bring(thread: int) -> None:
         together.wait()
@@ -35,7 +35,7 @@ def test_each_thread_gets_its_own_answer(database: orm.Database) -> None:
 
 def test_the_same_event_from_all_threads_is_stored_once(database: orm.Database) -> None:
     intake = orm.Intake(database)
-    together = Barrier(THREADS)
+    together = Barrier(THREADS, timeout=30)
 
     def bring(_: int) -> orm.Accepted:
         together.wait()
@@ -52,7 +52,7 @@ def test_the_same_event_from_all_threads_is_stored_once(database: orm.Database) 
 def test_every_thread_hears_of_a_database_that_is_away(tmp_path: Path) -> None:
     database = orm.Database(f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.sqlite3'}")
     intake = orm.Intake(database)
-    together = Barrier(THREADS)
+    together = Barrier(THREADS, timeout=30)
 
     def bring(number: int) -> None:
         together.wait()
@@ -65,7 +65,7 @@ def test_every_thread_hears_of_a_database_that_is_away(tmp_path: Path) -> None:
 
 def test_nobody_fails_for_what_another_brought(database: orm.Database) -> None:
     intake = orm.Intake(database)
-    together = Barrier(THREADS)
+    together = Barrier(THREADS, timeout=30)
 
     def bring(number: int) -> bool:
         together.wait()
