@@ -77,7 +77,7 @@ def _attributes(document: dict[str, Json], problems: list[Problem]) -> dict[str,
 
 def _wrong(name: str, value: Json) -> str | None:
     """What is wrong with an attribute (CloudEvents 1.0.2, sections 2.3, 2.4 and 3)."""
-    if not _NAME.fullmatch(name):
+    if name not in _STRINGS and not _NAME.fullmatch(name):
         return "an attribute's name has only lower-case letters and digits"
     if isinstance(value, str):
         return _wrong_string(name, value)
@@ -91,7 +91,7 @@ def _wrong(name: str, value: Json) -> str | None:
 
 
 def _wrong_string(name: str, value: str) -> str | None:
-    if _FORBIDDEN.search(value):
+    if not value.isprintable() and _FORBIDDEN.search(value):
         return "a string has no control characters, noncharacters or lone surrogates"
     if name in _STRINGS and not value:
         return "this attribute must not be empty"

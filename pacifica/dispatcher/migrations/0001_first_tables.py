@@ -45,8 +45,8 @@ class Run(Model):
     application = CharField(100)
     state = CharField(16)
     attempt = IntegerField()
-    due = DoubleField(null=True, index=True)
-    published = DoubleField(null=True, index=True)
+    due = DoubleField(null=True)
+    published = DoubleField(null=True)
     queued = DoubleField()
     finished = DoubleField(null=True)
     result = _LongText(null=True)
@@ -96,3 +96,7 @@ def up(migrator: SchemaMigrator, db: Database) -> None:  # noqa: ARG001 - peewee
             model._meta.table_settings = settings  # noqa: SLF001 - there is no other way
     with db.bind_ctx(models):
         db.create_tables(models, safe=False)
+    for column in ("due", "published"):  # of use for the few runs that wait
+        part = "" if isinstance(db, MySQLDatabase) else f" WHERE {column} IS NOT NULL"
+        sql = f"CREATE INDEX run_{column} ON run ({column}){part}"
+        db.execute_sql(sql)  # type: ignore[no-untyped-call]
