@@ -140,7 +140,7 @@ def test_the_exit_code_is_given(place: Place, code: int) -> None:
     assert place.shell(f"exit {code}") == Ended(code, None, Cause.EXITED)
 
 
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGSEGV", "SIGABRT", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGSEGV", "SIGABRT", "SIGUSR1"])
 def test_a_signal_is_named(place: Place, name: str) -> None:
     number = signal.Signals[name].value
     assert place.shell(f"ulimit -c 0; kill -{number} $$") == Ended(None, name, Cause.EXITED)
