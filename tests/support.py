@@ -33,7 +33,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], T], what: str, timeout: float = 30.0) -> T:
+def wait_until(condition: Callable[[], T], what: str = "this", timeout: float = 30.0) -> T:
     """Wait until a condition gives something true; give that."""
     deadline = time.monotonic() + timeout
     pause = 0.01

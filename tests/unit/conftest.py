@@ -3,7 +3,6 @@
 import json
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -115,14 +114,6 @@ def change(database: orm.Database, sql: str, parameters: Sequence[object] = ()) 
     """Change rows behind the transitions' back."""
     with database.transaction():
         database.execute(sql, parameters)
-
-
-def wait_until(condition: Callable[[], object], seconds: float = DEADLINE) -> None:
-    """Wait for a condition; fail when it does not come true in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.005)
 
 
 def at_once(*acts: Callable[[], T]) -> list[T]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacifica.dispatcher.output import Capture, Piece
-from tests.unit.conftest import wait_until
+from tests.support import wait_until
 
 STREAMS: Final = ("stdout", "stderr")
 

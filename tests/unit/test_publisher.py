@@ -7,7 +7,8 @@ import pytest
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.publisher import Publisher
-from tests.unit.conftest import Postbox, accepted_runs, change, make_event, wait_until
+from tests.support import wait_until
+from tests.unit.conftest import Postbox, accepted_runs, change, make_event
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def test_what_is_due_at_the_start_is_sent(database: orm.Database, postbox: Postb
     runs = accept(database, 1, 2)
     publisher = Publisher(database, postbox)
     publisher.start()
-    wait_until(lambda: postbox.sent == runs, 0.8)
+    wait_until(lambda: postbox.sent == runs, timeout=0.8)
     publisher.stop()
 
 
@@ -37,7 +38,7 @@ def test_it_sends_at_once_when_it_is_woken(
     for number in range(5):
         [run] = accept(database, number)
         publisher.wake()
-        wait_until(lambda: run in postbox.sent, 0.8)  # noqa: B023
+        wait_until(lambda: run in postbox.sent, timeout=0.8)  # noqa: B023
 
 
 @pytest.mark.usefixtures("publisher")
@@ -45,7 +46,7 @@ def test_it_finds_what_others_stored_without_being_woken(
     database: orm.Database, postbox: Postbox
 ) -> None:
     runs = accept(database, 1)
-    wait_until(lambda: postbox.sent == runs, 3)
+    wait_until(lambda: postbox.sent == runs, timeout=3)
 
 
 def test_each_run_is_sent_once(
@@ -67,7 +68,7 @@ def test_no_more_than_the_window_is_on_its_way(
     wait_until(lambda: len(postbox.sent) >= 5)
     for run in runs[:2]:
         orm.claim(database, run, "host")
-    wait_until(lambda: len(postbox.sent) >= 7, 0.8)
+    wait_until(lambda: len(postbox.sent) >= 7, timeout=0.8)
     assert postbox.sent == runs[:7]
 
 
@@ -78,7 +79,7 @@ def test_a_backlog_is_worked_off(
     publisher.wake()
     claimed = 0
     while claimed < len(runs):
-        wait_until(lambda: len(postbox.sent) > claimed, 0.8)  # noqa: B023
+        wait_until(lambda: len(postbox.sent) > claimed, timeout=0.8)  # noqa: B023
         orm.claim(database, postbox.sent[claimed], "host")
         claimed += 1
     assert postbox.sent == runs
@@ -92,7 +93,7 @@ def test_nothing_is_lost_when_the_broker_fails(
     publisher.wake()
     wait_until(lambda: postbox.refused)
     postbox.room = None
-    wait_until(lambda: len(postbox.sent) >= 5, 3)
+    wait_until(lambda: len(postbox.sent) >= 5, timeout=3)
     assert postbox.sent == runs
 
 

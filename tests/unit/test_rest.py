@@ -21,7 +21,8 @@ from pacifica.dispatcher.events import Json
 from pacifica.dispatcher.filters import Exact
 from pacifica.dispatcher.output import Piece
 from pacifica.dispatcher.publisher import Publisher
-from tests.unit.conftest import Postbox, change, claimed_run, count, make_event, wait_until
+from tests.support import wait_until
+from tests.unit.conftest import Postbox, change, claimed_run, count, make_event
 
 NOWHERE = "01a20997-c0e5-77ee-8e00-a2944b68dfdf"
 STRUCTURED = "application/cloudevents+json"
@@ -176,7 +177,7 @@ def test_the_publisher_is_woken(
     service.publisher.start()
     uuid = client.send(type=MATCHED).json["uuid"]
     [run] = orm.event(database, uuid).runs
-    wait_until(lambda: postbox.sent == [run.uuid], 0.8)
+    wait_until(lambda: postbox.sent == [run.uuid], timeout=0.8)
     service.publisher.stop()
 
 

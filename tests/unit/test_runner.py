@@ -18,6 +18,7 @@ from pacifica.dispatcher.events import Event, Json
 from pacifica.dispatcher.process import Stop
 from pacifica.dispatcher.runner import Runner
 from pacifica.dispatcher.workplace import MAX_RESULT
+from tests.support import wait_until
 from tests.unit.conftest import (
     DEADLINE,
     accepted_runs,
@@ -25,7 +26,6 @@ from tests.unit.conftest import (
     claimed_run,
     make_event,
     view,
-    wait_until,
 )
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uses a POSIX shell")

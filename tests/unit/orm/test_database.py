@@ -15,7 +15,8 @@ import pytest
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.errors import DatabaseUnavailableError, DatabaseUrlError
-from tests.unit.conftest import DEADLINE, at_once, change, count, make_event, wait_until
+from tests.support import wait_until
+from tests.unit.conftest import DEADLINE, at_once, change, count, make_event
 
 _MIGRATE = """
 import sys
