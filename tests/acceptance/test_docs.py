@@ -91,7 +91,7 @@ class Reader:
         """Press Ctrl-C where the web tier runs; nobody may listen afterwards."""
         if self._web is not None:
             os.killpg(self._web.pid, signal.SIGINT)
-            self._web.wait(30)
+            self._web.wait(45)  # gunicorn itself gives its processes 30 s
             with pytest.raises(OSError, match="refused"):
                 http(self._site.url)
         self._web = None
