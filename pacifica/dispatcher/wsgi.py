@@ -22,8 +22,6 @@ from pacifica.dispatcher.errors import DispatcherError, ListenError
 from pacifica.dispatcher.publisher import Publisher
 from pacifica.dispatcher.tasks import Broker
 
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class Web:

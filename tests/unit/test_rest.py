@@ -669,6 +669,14 @@ def test_a_uuid_that_is_none(client: Client, path: str, uuid: str) -> None:
     client.get(path.format(uuid)).problem(422)
 
 
+def test_a_look_at_what_a_dispatch_would_answer_runs_nothing(
+    client: Client, database: orm.Database
+) -> None:
+    answer = client.request("HEAD", "/dispatch/add/2/2")
+    assert (answer.status, answer.headers["allow"]) == (405, "GET")
+    assert count(database, "event") == 0
+
+
 @pytest.mark.parametrize("target", ["/status", "/runs"])
 def test_a_uuid_that_is_missing(client: Client, target: str) -> None:
     client.get(target).problem(404)

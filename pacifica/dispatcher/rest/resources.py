@@ -144,6 +144,11 @@ class Dispatch(_Resource):
         cherrypy.response.headers["Location"] = f"/status/{accepted.uuid}"
         return answers.answer_text(accepted.uuid)
 
+    def HEAD(self, /, *_: str, **__: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+        """Refuse: who asks what GET would answer does not want a run."""
+        cherrypy.response.headers["Allow"] = "GET"
+        raise cherrypy.HTTPError(HTTPStatus.METHOD_NOT_ALLOWED.value)
+
 
 class Runs(_Resource):
     """Runs, and what they printed."""
