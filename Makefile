@@ -1,4 +1,5 @@
-# One command for each thing: `make run`, `make test`, `make check`, `make bench`, `make wheel`.
+# One command for each thing: `make run`, `make test`, `make check`, `make chaos`, `make bench`,
+# `make wheel`.
 # Each sets up .venv as far as it needs it, again only when pyproject.toml has changed.
 # ARGS are handed on: make run ARGS="--port 9000", make test ARGS="tests/unit -x".
 
@@ -7,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-.PHONY: run test check bench wheel clean
+.PHONY: run test check chaos bench wheel clean
 
 run: $(VENV)/run.stamp
 	@exec $(BIN)/pacifica-dispatcher standalone $(ARGS)
@@ -21,6 +22,9 @@ check: $(VENV)/check.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+
+chaos: $(VENV)/test.stamp
+	$(BIN)/python -m chaos $(ARGS)
 
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -75,7 +75,9 @@ def _plan(options: argparse.Namespace, stack: ExitStack, progress: Callable[[str
         stored = Path(stack.enter_context(TemporaryDirectory(prefix="bench-")))
         store.fill(stored, options.stored, progress)
     sizes = (
-        (1, 300, 3_000, 150, 20, 300) if options.quick else (5, 3_000, 20_000, 1_500, 200, 20_000)
+        (1, 300, 3_000, 150, 1_000, 5, 20, 300)
+        if options.quick
+        else (5, 3_000, 20_000, 1_500, 10_000, 30, 200, 20_000)
     )
     return Plan(*sizes, brokers=brokers, stored=stored, progress=progress)
 

@@ -22,6 +22,8 @@ _BATCH: Final = 100
 _NOW: Final = "date +%s%N"
 _PATIENCE: Final = 300.0
 _POLL: Final = 0.2
+_SETTLED: Final = 10.0
+_SLEEPERS: Final = 50
 _TRUE: Final = which("true") or "true"
 _WARM_UP: Final = 10
 
@@ -35,6 +37,8 @@ class Plan:
         singles: events of a round that are sent one by one.
         batched: events of a round that are sent in batches.
         runs: runs of a round.
+        backlog: runs that have waited for a worker.
+        heartbeat: seconds for which a worker with many applications is watched.
         starts: events whose way to the start of their process is timed.
         memory: events after which memory is read.
         brokers: those there are, by the keys of `tiers.BROKERS`.
@@ -46,6 +50,8 @@ class Plan:
     singles: int
     batched: int
     runs: int
+    backlog: int
+    heartbeat: float
     starts: int
     memory: int
     brokers: Sequence[str]
@@ -102,6 +108,49 @@ def runs(plan: Plan) -> Iterator[Figure]:
         yield from _slower(name, "/s", ours, stored)
 
 
+def drain(plan: Plan) -> Iterator[Figure]:
+    """Runs of /bin/true when many have waited for a worker, beside when few have."""
+    for broker in plan.brokers:
+        many: list[float] = []
+        few: list[float] = []
+        for number in range(max(1, plan.rounds // 2)):
+            plan.progress(f"drain, {broker}: round {number + 1}")
+            for rates, count in ((few, plan.backlog // 20), (many, plan.backlog)):
+                with ExitStack() as stack:
+                    site = stack.enter_context(tiers.site(_folder(stack), broker, _TRUE))
+                    url = stack.enter_context(site.web()).url
+                    rates.append(_runs_drained(site, url, count))
+            plan.progress(f"  few, many: {few[-1]:,.0f}/s, {many[-1]:,.0f}/s")
+        name = f"runs with a backlog of {plan.backlog:,}, {broker}"
+        yield _compared(name, "/s", many, (f"a backlog of {plan.backlog // 20:,}", few), least=0.8)
+
+
+def heartbeat(plan: Plan) -> Iterator[Figure]:
+    """The processor time that a worker takes for applications that only run, beside idling."""
+    with ExitStack() as stack:
+        command = f"sleep {plan.heartbeat * 2 + _PATIENCE:g}"
+        site = stack.enter_context(tiers.site(_folder(stack), plan.brokers[0], command))
+        url = stack.enter_context(site.web()).url
+        watch = store.Watch(site.folder)
+        worker = stack.enter_context(site.worker(_SLEEPERS))
+        tiers.until(lambda: tiers.processes(worker) > _SLEEPERS, _POLL, _PATIENCE)
+        idle = _busy(plan, worker)
+        client.send(url, _SLEEPERS)
+        tiers.until(lambda: watch.running() == _SLEEPERS, _POLL, _PATIENCE)
+        busy = _busy(plan, worker)
+    name = f"heartbeat of {_SLEEPERS} applications"
+    yield Figure(name, (busy - idle) * 100, "%", idle * 100, "of a core, idle", most=2)
+
+
+def _busy(plan: Plan, worker: int) -> float:
+    """The share of a core that a worker takes, in the time from now."""
+    plan.progress(f"heartbeat: {plan.heartbeat:g} s")
+    time.sleep(_SETTLED)
+    before, began = tiers.processor_time(worker), time.monotonic()
+    time.sleep(plan.heartbeat)
+    return (tiers.processor_time(worker) - before) / (time.monotonic() - began)
+
+
 def start(plan: Plan) -> Iterator[Figure]:
     """The time from sending an event to the first thing that its process does, when idle."""
     for broker in plan.brokers:
@@ -140,6 +189,8 @@ def memory(plan: Plan) -> Iterator[Figure]:
 MEASURES: Final[dict[str, Callable[[Plan], Iterator[Figure]]]] = {
     "accept": accept,
     "runs": runs,
+    "drain": drain,
+    "heartbeat": heartbeat,
     "start": start,
     "memory": memory,
 }

@@ -77,6 +77,11 @@ class Watch:
         """The states that there are."""
         return {state for (state,) in self._new_runs("DISTINCT state", "TRUE")}
 
+    def running(self) -> int:
+        """How many run now."""
+        [(number,)] = self._new_runs("COUNT(*)", "state = 'running'")
+        return int(number)
+
     def outputs(self) -> list[str]:
         """What runs wrote to their standard output."""
         sql = "SELECT data FROM output WHERE run > ? AND stream = 'stdout' ORDER BY run"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
@@ -29,7 +30,7 @@ BROKERS: Final = {
 
 _ROOT: Final = Path(__file__).parent.parent
 _WORKER: Final = (
-    *("worker", "--loglevel", "INFO", "--pool", "prefork", "--concurrency", "2"),
+    *("worker", "--loglevel", "INFO", "--pool", "prefork"),
     *("--without-mingle", "--without-gossip"),  # other workers of the broker are not asked
 )
 _START_WITHIN: Final = 30.0
@@ -60,9 +61,10 @@ class Site:
         """Run everything on one machine."""
         return _server(["pacifica.dispatcher", "standalone"], self.folder)
 
-    def worker(self) -> AbstractContextManager[int]:
-        """Run a worker with two processes; gives its process id."""
-        return _process(["celery", "-A", "pacifica.dispatcher.tasks", *self._options], self.folder)
+    def worker(self, processes: int = 2) -> AbstractContextManager[int]:
+        """Run a worker with this many pool processes; gives its process id."""
+        options = (*self._options, "--concurrency", str(processes))
+        return _process(["celery", "-A", "pacifica.dispatcher.tasks", *options], self.folder)
 
     def empty_worker(self, times: Path) -> AbstractContextManager[int]:
         """Run a worker of the same options whose tasks note the time in a file."""
@@ -71,14 +73,14 @@ class Site:
             empty.CONFIGURATION: json.dumps(celery_configuration(self.celery)),
             empty.TIMES: str(times),
         }
-        command = ["celery", "-A", "benchmarks.empty", *self._options]
+        command = ["celery", "-A", "benchmarks.empty", *self._options, "--concurrency", "2"]
         return _process(command, self.folder, environment)
 
     def publish(self, count: int) -> None:
         """Send wake-ups of runs that do not exist."""
         broker = Broker(self.celery)
         for _ in range(count):
-            broker.send(str(uuid.uuid4()))
+            broker.send(str(uuid.uuid4()), "")
         broker.close()
 
     @property
@@ -136,6 +138,25 @@ def resident(pid: int) -> tuple[float, float]:
     own = sum(size for process, _, size in processes if process == pid)
     children = sum(size for _, parent, size in processes if parent == pid)
     return own / 1024, children / 1024
+
+
+def processor_time(pid: int) -> float:
+    """The seconds of processor time that a worker took so far, its own children included.
+
+    Not included are the applications, which lead sessions of their own.
+    """
+    times = [each.cpu_times() for each in _own(pid)]
+    return float(sum(each.user + each.system for each in times))
+
+
+def processes(pid: int) -> int:
+    """How many processes a worker has."""
+    return len(_own(pid))
+
+
+def _own(pid: int) -> list[psutil.Process]:
+    worker = psutil.Process(pid)
+    return [worker, *(each for each in worker.children() if each.name() == worker.name())]
 
 
 def until(condition: Callable[[], bool], every: float, patience: float) -> None:

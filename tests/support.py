@@ -218,13 +218,13 @@ class Proxy:
     def __init__(self, port: int) -> None:
         """Forward a free port to a port of this machine, once `up` is called."""
         self.port = free_port()
-        self._target = port
+        self.target = port
         self._process: subprocess.Popen[bytes] | None = None
 
     def up(self) -> None:
         """Forward."""
         command = [sys.executable, str(Path(__file__).with_name("proxy.py"))]
-        self._process = subprocess.Popen([*command, str(self.port), str(self._target)])
+        self._process = subprocess.Popen([*command, str(self.port), str(self.target)])
         wait_until(self._listens, "the proxy")
 
     def down(self) -> None:

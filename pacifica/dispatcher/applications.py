@@ -1,12 +1,19 @@
 """An application as a value: which events, how to run, within which limits."""
 
 import enum
+import hashlib
+import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from pacifica.dispatcher.command import Command
+from pacifica.dispatcher.command import Argument, Command
+from pacifica.dispatcher.errors import ApplicationError
 from pacifica.dispatcher.events import Event
 from pacifica.dispatcher.filters import Filter
+
+PRIORITIES: Final = range(10)
+"""From last to first; what has a higher one goes first."""
 
 
 class Keep(enum.Enum):
@@ -26,6 +33,59 @@ class Handler:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """How many attempts may start in how many seconds, spread evenly over them.
+
+    In any time of that length no more than these and `burst` start.
+    """
+
+    starts: int
+    seconds: float
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two starts."""
+        return self.seconds / self.starts
+
+    @property
+    def burst(self) -> int:
+        """How many may start at the same moment: as many as fall on one second."""
+        return max(1, int(self.starts / self.seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When a failed attempt is followed by another, and how much later.
+
+    Attributes:
+        retries: how many attempts may follow a failed first one.
+        delay: seconds before the second attempt at the most; doubled for each further one.
+        delay_max: seconds that it is not doubled beyond.
+        exit_codes: those that are worth another try; when there are none, any failure is.
+    """
+
+    retries: int = 0
+    delay: float = 10.0
+    delay_max: float = 3600.0
+    exit_codes: frozenset[int] = frozenset()
+
+    def wait(self, failures: int, exit_code: int | None) -> float | None:
+        """Seconds until the next attempt: full jitter, so that what failed together spreads out.
+
+        Args:
+            failures: how many attempts have failed, this one included.
+            exit_code: the attempt's; None when a signal ended it or it never started.
+
+        Returns:
+            None when there shall be no further attempt.
+        """
+        if failures > self.retries or (self.exit_codes and exit_code not in self.exit_codes):
+            return None
+        longest = min(self.delay_max, self.delay * 2.0 ** min(failures - 1, 63))
+        return random.uniform(0, longest)  # noqa: S311 - no secret
+
+
+@dataclass(frozen=True, slots=True)
 class Application:
     """What an operator configured under one name.
 
@@ -39,6 +99,13 @@ class Application:
         kill_after: seconds between asking it to end and killing it.
         keep: what happens to its working directories.
         max_output: bytes of each output stream that are kept.
+        retry: when a failed attempt is followed by another.
+        max_crashes: how many attempts may die with their worker before the run fails.
+        concurrency: how many attempts may run at once; None for no limit.
+        concurrency_key: a text with placeholders; `concurrency` then counts for each of its values.
+        rate: how many attempts may start in a time; None for no limit.
+        priority: which of the waiting runs go first: those of the highest.
+        queue: the Celery queue whose workers run it; empty for that of the installation.
     """
 
     name: str
@@ -50,12 +117,32 @@ class Application:
     kill_after: float = 10.0
     keep: Keep = Keep.FAILED
     max_output: int = 1024**2
+    retry: Retry = Retry()
+    max_crashes: int = 3
+    concurrency: int | None = None
+    concurrency_key: Argument | None = None
+    rate: Rate | None = None
+    priority: int = 5
+    queue: str = ""
 
     def matches(self, event: Event) -> bool:
         """Whether the event is for this application."""
         if not self.rule:
             return not self.dispatch
         return all(each.matches(event) for each in self.rule)
+
+    def slot(self, event: Event) -> str:
+        """Which of its places a run for this event takes: a digest of `concurrency_key`'s value.
+
+        Events that have no such value share one.
+        """
+        if self.concurrency_key is None:
+            return ""
+        try:
+            value = self.concurrency_key.text(event)
+        except ApplicationError:
+            return ""
+        return hashlib.sha256(value.encode()).hexdigest()
 
 
 def matching(applications: Iterable[Application], event: Event) -> tuple[Application, ...]:

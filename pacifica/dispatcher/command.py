@@ -63,6 +63,22 @@ class Argument:
 
     parts: tuple[str | Placeholder, ...]
 
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read literal text with placeholders.
+
+        Raises:
+            ValueError: braces do not close.
+        """
+        parts: list[str | Placeholder] = []
+        end = 0
+        for token in _TOKEN.finditer(text):
+            parts.append(text[end : token.start()])
+            parts.append(_token(token))
+            end = token.end()
+        parts.append(text[end:])
+        return cls(tuple(part for part in parts if part != ""))
+
     def text(self, event: Event) -> str:
         """The argument for this event."""
         return "".join(part if isinstance(part, str) else part.text(event) for part in self.parts)
@@ -92,7 +108,7 @@ class Command:
         words = shlex.split(text)
         if not words or not words[0]:
             raise ValueError("it names no program")
-        program, *arguments = (_argument(word) for word in words)
+        program, *arguments = (Argument.parse(word) for word in words)
         if not all(isinstance(part, str) for part in program.parts):
             raise ValueError("the program itself may not come from the event")
         return cls("".join(map(str, program.parts)), tuple(arguments))
@@ -122,17 +138,6 @@ class Command:
 
 
 _END_OF_OPTIONS = Argument(("--",))
-
-
-def _argument(word: str) -> Argument:
-    parts: list[str | Placeholder] = []
-    end = 0
-    for token in _TOKEN.finditer(word):
-        parts.append(word[end : token.start()])
-        parts.append(_token(token))
-        end = token.end()
-    parts.append(word[end:])
-    return Argument(tuple(part for part in parts if part != ""))
 
 
 def _token(token: re.Match[str]) -> str | Placeholder:

@@ -56,8 +56,21 @@ class ApplicationError(DispatcherError):
     """An application cannot be run on this event: a placeholder, a limit, a missing program."""
 
 
+class DiskFullError(DispatcherError):
+    """There is no room for the files of an attempt."""
+
+
 class DatabaseUnavailableError(DispatcherError):
-    """The database cannot be reached, or cannot take a write at the moment."""
+    """The database cannot be reached, or cannot take a write at the moment.
+
+    `for_all` says that this is known to be so for everybody: the server is down, or the file is on
+    this machine. A server that does not answer at all may still answer others.
+    """
+
+    def __init__(self, message: str, *, for_all: bool = False) -> None:
+        """Keep both."""
+        super().__init__(message)
+        self.for_all = for_all
 
 
 class BrokerUnavailableError(DispatcherError):
@@ -70,6 +83,10 @@ class ListenError(DispatcherError):
 
 class DatabaseUrlError(DispatcherError):
     """The database URL cannot be used: its scheme is unknown or its driver is not installed."""
+
+
+class ConflictError(DispatcherError):
+    """What is asked for cannot be done in the state that a run or an event is in."""
 
 
 class NotFoundError(DispatcherError):

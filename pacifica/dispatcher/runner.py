@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,9 +15,11 @@ from pacifica.dispatcher.applications import Application, Handler, Keep
 from pacifica.dispatcher.errors import (
     ApplicationError,
     DatabaseUnavailableError,
+    DiskFullError,
     EventError,
 )
 from pacifica.dispatcher.events import Event, canonical
+from pacifica.dispatcher.lease import MARKS, Lease, marks
 from pacifica.dispatcher.output import Capture, Piece
 from pacifica.dispatcher.process import Cause, Ended, Limits, Stop, execute
 from pacifica.dispatcher.workplace import Workplace
@@ -24,6 +27,28 @@ from pacifica.dispatcher.workplace import Workplace
 _log = logging.getLogger(__name__)
 
 _NOT_INHERITED: Final = ("CE_", "DISPATCHER_", "CELERY_", "_MP_", "PEEWEE_URL", "BROKER_URL")
+
+_RECORD_AGAIN: Final = 0.5  # seconds until an outcome that the database did not take is tried again
+_ROOM_AGAIN: Final = 30.0  # seconds until an attempt for which there was no room is followed
+
+_SAID: Final = {
+    Cause.CANCELLED: "it was cancelled",
+    Cause.STOPPED: "the worker was stopped; the run is taken up again",
+    Cause.ORPHANED: "the worker died; the run is taken up again",
+    Cause.LOST: "the worker lost its lease; the run is taken up again",
+}
+
+Arrow = Callable[[orm.Database, orm.Claim, orm.Outcome, list[Piece]], bool]
+"""A transition that leaves the state `running`; it says whether the attempt was still ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What is made of an attempt's end: which way its run goes, and whether it failed."""
+
+    arrow: Arrow
+    outcome: orm.Outcome
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +62,7 @@ class Runner:
         home: where the modules of handlers are looked for first.
         host: this machine's name.
         stop: a request to end what runs, so that it is taken up elsewhere.
+        lease: the right to run anything.
     """
 
     database: orm.Database
@@ -45,40 +71,90 @@ class Runner:
     home: Path
     host: str
     stop: Stop
+    lease: Lease
 
     def run(self, uuid: str) -> None:
         """Make one attempt at a run, if it is to be had; a wake-up that came late or twice is not.
 
         Raises:
-            DatabaseUnavailableError: the run could not be claimed, or its outcome not be recorded.
+            DatabaseUnavailableError: the run could not be claimed; its wake-up counts as lost.
         """
-        if self.stop.requested():
+        worker = self.lease.worker
+        if self.stop.requested() or self.stop.orphaned() or not self.lease.is_held(worker):
             orm.unpublish(self.database, [uuid])
             return
-        claim = orm.claim(self.database, uuid, self.host)
+        claimant = orm.Claimant(worker, self.host, os.getpid(), self.applications)
+        claim = orm.claim(self.database, uuid, claimant)
         if claim is None:
             _log.info("run %s is not to be had: its wake-up came late or twice", uuid)
             return
         application = self.applications.get(claim.application)
         if application is None:
             error = f"no application {claim.application} is configured on {self.host}"
-            orm.fail(self.database, claim, orm.Outcome(error=error), [])
+            verdict = _Verdict(orm.fail, orm.Outcome(error=error), failed=True)
+            self._record(worker, claim, verdict, [])
             return
-        workplace = Workplace(self.directory / f"{claim.run}.{claim.attempt}")
+        workplace = Workplace.of(self.directory, claim.run, claim.attempt)
         capture = Capture(application.max_output, partial(self._save_output, claim))
-        try:
-            ended = self._execute(claim, application, workplace, capture)
-            arrow, outcome = _judge(ended, workplace, application)
-        except ApplicationError as exc:
-            arrow, outcome = orm.fail, orm.Outcome(error=str(exc))
-        if not arrow(self.database, claim, outcome, capture.finish()):
-            _log.warning("run %s: attempt %d is no longer ours", uuid, claim.attempt)
-        said = outcome.error or "it succeeded"
+        verdict = self._attempt(worker, claim, application, workplace, capture)
+        self._record(worker, claim, verdict, capture.finish())
+        said = verdict.outcome.error or "it succeeded"
         _log.info("run %s: attempt %d of %s: %s", uuid, claim.attempt, application.name, said)
         if application.keep is Keep.NEVER or (
-            application.keep is Keep.FAILED and arrow is not orm.fail
+            application.keep is Keep.FAILED and not verdict.failed
         ):
             workplace.remove()
+
+    def _attempt(
+        self,
+        worker: str,
+        claim: orm.Claim,
+        application: Application,
+        workplace: Workplace,
+        capture: Capture,
+    ) -> _Verdict:
+        try:
+            event = events.parse(claim.sent)
+            workplace.make(event)
+            ended = execute(
+                _command_line(application, event, self.home),
+                directory=workplace.directory,
+                environment=_environment(worker, claim, application, event, workplace),
+                marks=MARKS,
+                stdin=workplace.event,
+                limits=Limits(application.timeout, application.kill_after),
+                interruption=_Interruption(self.stop, self.lease, worker, workplace),
+                sink=capture,
+            )
+        except EventError as exc:
+            error = f"the event can no longer be read: {exc}"
+            return _failure(claim, application, orm.Outcome(error=error))
+        except ApplicationError as exc:
+            return _failure(claim, application, orm.Outcome(error=str(exc)))
+        except DiskFullError as exc:
+            return _release(orm.Outcome(error=str(exc)), _ROOM_AGAIN)
+        except Exception as exc:  # noqa: BLE001 - a run must not stay `running` for a fault of ours
+            _log.exception("run %s: attempt %d", claim.run, claim.attempt)
+            error = f"the worker failed: {exc!r}"
+            return _failure(claim, application, orm.Outcome(error=error))
+        return _judge(ended, claim, workplace, application)
+
+    def _record(
+        self, worker: str, claim: orm.Claim, verdict: _Verdict, output: list[Piece]
+    ) -> None:
+        """Record how an attempt ended, as soon as the database takes it, while it is ours."""
+        waiting = False
+        while self.lease.is_held(worker):
+            try:
+                if verdict.arrow(self.database, claim, verdict.outcome, output):
+                    return
+                break
+            except DatabaseUnavailableError as exc:
+                if not waiting:
+                    _log.warning("run %s: its outcome waits: %s", claim.run, exc)
+                waiting = True
+                time.sleep(_RECORD_AGAIN)
+        _log.warning("run %s: attempt %d is no longer ours", claim.run, claim.attempt)
 
     def _save_output(self, claim: orm.Claim, pieces: list[Piece]) -> bool:
         try:
@@ -87,26 +163,27 @@ class Runner:
             _log.warning("run %s: its output waits: %s", claim.run, exc)
             return False
 
-    def _execute(
-        self, claim: orm.Claim, application: Application, workplace: Workplace, capture: Capture
-    ) -> Ended:
-        try:
-            event = events.parse(claim.sent)
-        except EventError as exc:
-            raise ApplicationError(f"the event can no longer be read: {exc}") from exc
-        workplace.make(event)
-        return execute(
-            _command_line(application, event, self.home),
-            directory=workplace.directory,
-            environment=_environment(claim, application, event, workplace),
-            stdin=workplace.event,
-            limits=Limits(application.timeout, application.kill_after),
-            stop=self.stop,
-            sink=capture,
-        )
 
+@dataclass(frozen=True, slots=True)
+class _Interruption:
+    """What may end an attempt before its time."""
 
-Arrow = Callable[[orm.Database, orm.Claim, orm.Outcome, list[Piece]], bool]
+    stop: Stop
+    lease: Lease
+    worker: str
+    workplace: Workplace
+
+    def fileno(self) -> int:
+        return self.stop.fileno()
+
+    def cause(self) -> Cause | None:
+        if not self.lease.is_held(self.worker):
+            return Cause.LOST
+        if self.stop.orphaned():
+            return Cause.ORPHANED
+        if self.workplace.cancel_asked():
+            return Cause.CANCELLED
+        return Cause.STOPPED if self.stop.requested() else None
 
 
 def _command_line(application: Application, event: Event, home: Path) -> list[str]:
@@ -118,7 +195,7 @@ def _command_line(application: Application, event: Event, home: Path) -> list[st
 
 
 def _environment(
-    claim: orm.Claim, application: Application, event: Event, workplace: Workplace
+    worker: str, claim: orm.Claim, application: Application, event: Event, workplace: Workplace
 ) -> dict[str, str]:
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)
@@ -130,32 +207,48 @@ def _environment(
         **attributes,
         "DISPATCHER_EVENT": workplace.event,
         "DISPATCHER_RESULT": workplace.result,
-        "DISPATCHER_RUN": claim.run,
-        "DISPATCHER_ATTEMPT": str(claim.attempt),
+        **marks(worker, claim.run, claim.attempt),
         "DISPATCHER_APPLICATION": application.name,
     }
 
 
 def _judge(
-    ended: Ended, workplace: Workplace, application: Application
-) -> tuple[Arrow, orm.Outcome]:
-    """Which arrow an attempt's end takes, and what is recorded of it."""
-    outcome = partial(orm.Outcome, exit_code=ended.exit_code, signal=ended.signal)
+    ended: Ended, claim: orm.Claim, workplace: Workplace, application: Application
+) -> _Verdict:
+    """What is made of the end of a process."""
     error = _error(ended, application)
-    if ended.cause is Cause.STOPPED:
-        return orm.release, outcome(error=error)
+    outcome = partial(orm.Outcome, exit_code=ended.exit_code, signal=ended.signal)
+    match ended.cause:
+        case Cause.CANCELLED:
+            return _Verdict(orm.cancel, outcome(error=error))
+        case Cause.STOPPED | Cause.ORPHANED | Cause.LOST:
+            return _release(outcome(error=error), 0)
     try:
         result = workplace.read_result()
     except ApplicationError as exc:
-        return orm.fail, outcome(error=f"{error}; {exc}" if error else str(exc))
-    return (orm.fail if error else orm.succeed), outcome(error=error, result=result)
+        said = f"{error}; {exc}" if error else str(exc)
+        return _failure(claim, application, outcome(error=said))
+    if error:
+        return _failure(claim, application, outcome(error=error, result=result))
+    return _Verdict(orm.succeed, outcome(result=result))
+
+
+def _failure(claim: orm.Claim, application: Application, outcome: orm.Outcome) -> _Verdict:
+    wait = application.retry.wait(claim.failures + 1, outcome.exit_code)
+    if wait is None:
+        return _Verdict(orm.fail, outcome, failed=True)
+    return _Verdict(partial(orm.retry_later, due=time.time() + wait), outcome, failed=True)
+
+
+def _release(outcome: orm.Outcome, wait: float) -> _Verdict:
+    return _Verdict(partial(orm.release, due=time.time() + wait), outcome)
 
 
 def _error(ended: Ended, application: Application) -> str | None:
     """What the end of a process says went wrong, for people."""
     match ended:
-        case Ended(cause=Cause.STOPPED):
-            return "the worker was stopped; the run is taken up again"
+        case Ended(cause=cause) if cause in _SAID:
+            return _SAID[cause]
         case Ended(cause=Cause.TIMED_OUT):
             return f"it took longer than {application.timeout:g} s"
         case Ended(signal=str(name)):

@@ -1,15 +1,19 @@
-"""The file broker: kombu's filesystem transport, made safe for several processes.
+"""The file broker: kombu's filesystem transport, made safe for several processes and for kill -9.
 
 kombu writes a message under the name by which it is taken, so that a reader can have it before it
 is whole; it takes messages by way of the system's temporary folder, which may be a copy; and it
 truncates the table of an exchange before it locks it. Here each of these is one step.
+
+kombu's transport knows no event loop, and without one Celery's pool processes take their tasks from
+a pipe that they share under a lock: one that is killed while it waits keeps the lock for ever, and
+the worker does nothing any more. Here the folder is read from Celery's event loop.
 """
 
 import os
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -52,6 +56,12 @@ class Channel(filesystem.Channel):
             return loads(payload)
         raise Empty
 
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's
+        """Acknowledge a message: there is room for another."""
+        super().basic_ack(delivery_tag, multiple=multiple)
+        transport: Transport = self.connection  # type: ignore[assignment] # what kombu calls it
+        transport.read_soon()
+
     @contextmanager
     def _alone(self) -> Iterator[None]:
         Path(self.control_folder).mkdir(exist_ok=True)
@@ -67,6 +77,25 @@ class Transport(filesystem.Transport):
     """The transport for `filesystem://`."""
 
     Channel = Channel
+    implements = filesystem.Transport.implements.extend(asynchronous=True)
+    _loop: Any = None
+
+    def register_with_event_loop(self, _connection: object, loop: Any) -> None:  # noqa: ANN401 - kombu's
+        """Read the folder again and again from Celery's event loop."""
+        self._loop = loop
+        loop.call_repeatedly(self.polling_interval, self._read)
+
+    def read_soon(self) -> None:
+        """Read the folder at the loop's next turn."""
+        if self._loop is not None:
+            self._loop.call_soon(self._read)
+
+    def _read(self) -> None:
+        """Deliver what there is, as far as the consumers have room."""
+        assert self.cycle is not None  # noqa: S101 - kombu makes it
+        with suppress(Empty):
+            while True:
+                self.cycle.get(self._deliver)
 
 
 def install() -> None:

@@ -26,6 +26,8 @@ class WorkerChild:
     def __init__(self, settings: Settings) -> None:
         """Prepare; `start` starts it."""
         self._grace = settings.worker.stop_grace
+        others = {each.queue for each in settings.applications.values() if each.queue}
+        self._queues = sorted({settings.celery.queue, *others})
         self._environment = {
             **os.environ,
             "BROKER_URL": settings.celery.broker_url,
@@ -82,6 +84,8 @@ class WorkerChild:
                 "WARNING",
                 "--without-gossip",
                 "--without-mingle",
+                "--queues",
+                ",".join(self._queues),
                 *(["--pool", "solo"] if sys.platform == "win32" else []),
             ],
             env=self._environment,

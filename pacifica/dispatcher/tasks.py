@@ -5,6 +5,7 @@ tiers do: $DISPATCHER_CONFIG, ./config.ini, … .
 """
 
 import gc
+import logging
 import os
 import signal
 import socket
@@ -17,15 +18,24 @@ from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
 from celery import Celery, signals
+from celery.app.amqp import AMQP
+from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from pacifica.dispatcher import config, orm, spool
 from pacifica.dispatcher.config import CelerySettings, Settings
-from pacifica.dispatcher.errors import BrokerUnavailableError, DispatcherError
-from pacifica.dispatcher.process import Stop
+from pacifica.dispatcher.errors import (
+    BrokerUnavailableError,
+    DatabaseUnavailableError,
+    DispatcherError,
+)
+from pacifica.dispatcher.lease import Heartbeat, Lease
+from pacifica.dispatcher.process import Stop, adopt_orphans
 from pacifica.dispatcher.publisher import Publisher
-from pacifica.dispatcher.recovery import Recovery
+from pacifica.dispatcher.recovery import Recovery, Surroundings
 from pacifica.dispatcher.runner import Runner
+
+_log = logging.getLogger(__name__)
 
 LIFELINE = "DISPATCHER_LIFELINE"
 """When this is in its environment, a worker stops as soon as its standard input ends."""
@@ -75,35 +85,42 @@ class Broker:
         """Choose the broker; nothing is connected yet."""
         self._app = Celery(set_as_current=False)
         self._app.conf.update(celery_configuration(settings))
-        self._queue = self._app.amqp.queues[settings.queue]
+        self._default = settings.queue
+        self._declared: set[str] = set()
         self._connection: Any = None
         self._producer: Any = None
 
-    def send(self, run: str) -> None:
-        """Send the wake-up of a run.
+    def send(self, run: str, queue: str) -> None:
+        """Send the wake-up of a run to a queue; an empty name is the installation's.
 
         Raises:
             BrokerUnavailableError: the broker does not take it.
         """
         message = self._app.amqp.as_task_v2(run, _TASK, args=(run,), ignore_result=True)
-        self._twice(
-            lambda: self._producer.publish(
+        name = queue or self._default
+
+        def publish() -> None:
+            if name not in self._declared:
+                self._app.amqp.queues[name](self._channel()).declare()
+                self._declared.add(name)
+            self._producer.publish(
                 message.body,
                 exchange="",
-                routing_key=self._queue.name,
+                routing_key=name,
                 delivery_mode="transient",
                 headers=message.headers,
                 **message.properties,
             )
-        )
 
-    def depth(self) -> int:
-        """How many wake-ups lie in the queue.
+        self._twice(publish)
+
+    def depth(self, queue: str) -> int:
+        """How many wake-ups lie in a queue; an empty name is the installation's.
 
         Raises:
             BrokerUnavailableError: the broker does not say.
         """
-        name = self._queue.name
+        name = queue or self._default
         try:
             declared = self._twice(lambda: self._channel().queue_declare(name, passive=True))
         except _NoQueueError:
@@ -116,6 +133,7 @@ class Broker:
             with suppress(OSError, OperationalError):
                 self._connection.release()
         self._connection = self._producer = None
+        self._declared.clear()
 
     def _channel(self) -> Any:  # noqa: ANN401 - kombu is untyped
         return self._producer.channel
@@ -136,7 +154,6 @@ class Broker:
             if self._connection is None:
                 self._connection = connection
                 self._producer = self._app.amqp.Producer(connection, auto_declare=False)
-                self._queue(self._channel()).declare()
             return act()
         except (OSError, OperationalError, *errors) as exc:
             self.close()
@@ -149,8 +166,25 @@ class _NoQueueError(DispatcherError):
     """The broker has no such queue; Redis forgets one with its last message."""
 
 
+class _Connection(Connection):
+    """A worker's connection: one that is lost is tried again each second, however long it takes.
+
+    Celery itself waits two seconds longer after each try, up to thirty.
+    """
+
+    def _ensure_connection(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - kombu is untyped
+        quickly = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 0.5}
+        return super()._ensure_connection(*args, **{**quickly, **options})
+
+
+class _Amqp(AMQP):
+    """Celery's way to the broker, over such connections."""
+
+    Connection = _Connection
+
+
 spool.install()
-app = Celery("pacifica.dispatcher")
+app = Celery("pacifica.dispatcher", amqp=_Amqp)
 
 
 class _Worker:
@@ -161,7 +195,9 @@ class _Worker:
         self._stop: Stop | None = None
         self._runner: Runner | None = None
         self._process = 0
-        self._services: list[Publisher | Recovery] = []
+        self._lease = Lease()
+        self._quiet = threading.RLock()
+        self._services: list[Publisher | Recovery | Heartbeat] = []
 
     @property
     def settings(self) -> Settings:
@@ -192,37 +228,63 @@ class _Worker:
                 home=self.settings.home,
                 host=socket.gethostname(),
                 stop=self.stop,
+                lease=self._lease,
             )
         return self._runner
 
     def before_pool(self, **_: object) -> None:
-        """Prepare the database, and what the pool's processes inherit."""
-        settings = self.settings.database
+        """Prepare the database and the lease, and what the pool's processes inherit."""
+        settings = self.settings
+        adopt_orphans()
         try:
-            database = orm.Database(settings.peewee_url)
-            database.prepare(settings.connect_attempts, settings.connect_wait)
+            database = self._database()
+            database.prepare(settings.database.connect_attempts, settings.database.connect_wait)
+            heartbeat = Heartbeat(
+                database,
+                self._lease,
+                host=socket.gethostname(),
+                directory=settings.worker.directory.absolute(),
+                length=settings.worker.lease,
+            )
+            heartbeat.begin()
         except DispatcherError as exc:
             _give_up(exc)
-        database.close()
         assert self.stop  # noqa: S101 - made here, before the pool forks
+        if hasattr(os, "register_at_fork"):
+            quiet = self._quiet
+            os.register_at_fork(
+                before=quiet.acquire, after_in_parent=quiet.release, after_in_child=quiet.release
+            )
+        heartbeat.start()
+        self._services = [heartbeat]
+
+    def _database(self) -> orm.Database:
+        """A database for a thread of the main process, which is not inside it while that forks."""
+        return orm.Database(self.settings.database.peewee_url, quiet=self._quiet)
 
     def in_pool(self, **_: object) -> None:
         """A process of the pool has started: what it has by now lives as long as it does."""
         self.stop.inherited()
+        adopt_orphans()
         gc.freeze()
 
     def ready(self, **_: object) -> None:
         """The worker takes work: publish what is due, look for what was lost."""
-        self._services = [
-            Publisher(
-                orm.Database(self.settings.database.peewee_url), Broker(self.settings.celery)
-            ),
-            Recovery(
-                orm.Database(self.settings.database.peewee_url), Broker(self.settings.celery).depth
-            ),
-        ]
-        for service in self._services:
+        settings = self.settings
+        publisher = Publisher(self._database(), Broker(settings.celery), settings.applications)
+        around = Surroundings(
+            database=self._database(),
+            lease=self._lease,
+            length=settings.worker.lease,
+            host=socket.gethostname(),
+            directory=settings.worker.directory.absolute(),
+            applications=settings.applications,
+            depth=Broker(settings.celery).depth,
+            wake=publisher.wake,
+        )
+        for service in (publisher, Recovery(around)):
             service.start()
+            self._services.insert(0, service)
         if LIFELINE in os.environ:
             threading.Thread(target=_stop_with_parent, name="lifeline", daemon=True).start()
 
@@ -261,4 +323,7 @@ signals.worker_shutdown.connect(_worker.stopped)
 @app.task(name=_TASK)
 def run(uuid: str) -> None:
     """Run is due: make one attempt at it."""
-    _worker.runner.run(uuid)
+    try:
+        _worker.runner.run(uuid)
+    except DatabaseUnavailableError as exc:
+        _log.warning("run %s waits: %s", uuid, exc)

@@ -1,12 +1,14 @@
 """The files of one attempt, in a folder that nothing else uses."""
 
+import errno
 import os
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
-from pacifica.dispatcher.errors import ApplicationError, EventError
+from pacifica.dispatcher.errors import ApplicationError, DiskFullError, EventError
 from pacifica.dispatcher.events import Event, check_json
 
 MAX_RESULT: Final = 1024**2
@@ -28,11 +30,18 @@ class Workplace:
         self.event = os.path.join(self._folder, "event.json")  # noqa: PTH118 - a third of the cost
         self.result = os.path.join(self._folder, "result.json")  # noqa: PTH118
         self.directory = os.path.join(self._folder, "work")  # noqa: PTH118
+        self._cancel = os.path.join(self._folder, "cancel")  # noqa: PTH118
+
+    @classmethod
+    def of(cls, directory: Path, run: str, attempt: int) -> Self:
+        """That of an attempt, in a worker's directory."""
+        return cls(directory / f"{run}.{attempt}")
 
     def make(self, event: Event) -> None:
         """Make the folder, for this user only.
 
         Raises:
+            DiskFullError: there is no room for it.
             ApplicationError: it cannot be made.
         """
         try:
@@ -41,7 +50,18 @@ class Workplace:
             with open(self.event, "w", encoding="utf-8") as file:  # noqa: PTH123
                 file.write(event.to_json())
         except OSError as exc:
+            if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise DiskFullError(f"there is no room for its working directory: {exc}") from exc
             raise ApplicationError(f"the working directory cannot be made: {exc}") from exc
+
+    def ask_to_cancel(self) -> None:
+        """Ask whoever watches the application to end it; for any process of this machine."""
+        with suppress(OSError):  # not made yet, or gone already
+            Path(self._cancel).touch()
+
+    def cancel_asked(self) -> bool:
+        """Whether it was asked for."""
+        return os.path.exists(self._cancel)  # noqa: PTH110 - twice a second, for long
 
     def read_result(self) -> str | None:
         """The JSON text that the application left, None when it left none.

@@ -39,7 +39,7 @@ def compose(settings: Settings) -> Web:
     """
     database = orm.Database(settings.database.peewee_url)
     database.prepare(settings.database.connect_attempts, settings.database.connect_wait)
-    publisher = Publisher(database, Broker(settings.celery))
+    publisher = Publisher(database, Broker(settings.celery), settings.applications)
     service = rest.Service(
         database,
         settings.applications,

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from pacifica.dispatcher.command import Command
+from pacifica.dispatcher.command import Argument, Command, Placeholder
 from pacifica.dispatcher.errors import ApplicationError
 from pacifica.dispatcher.events import Json
 from tests.unit.conftest import make_event
@@ -208,3 +208,39 @@ def test_what_the_operator_wrote_may_be_an_option(
     line: str, data: Json, arguments: list[str]
 ) -> None:
     assert with_data(line, data) == arguments
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        pytest.param("", (), id="nothing"),
+        pytest.param("a b", ("a b",), id="text with a blank"),
+        pytest.param("{id}", (Placeholder("id"),), id="a placeholder"),
+        pytest.param("a {id} b", ("a ", Placeholder("id"), " b"), id="both"),
+        pytest.param("{id}{data.a.0}", (Placeholder("id"), Placeholder("data.a.0")), id="two"),
+        pytest.param("'{id}'", ("'", Placeholder("id"), "'"), id="quotes are text"),
+        pytest.param("{{id}}", ("{", "id", "}"), id="braces"),
+    ],
+)
+def test_an_argument_is_text_and_placeholders(
+    text: str, parts: tuple[str | Placeholder, ...]
+) -> None:
+    assert Argument.parse(text) == Argument(parts)
+
+
+@pytest.mark.parametrize("text", ["{", "}", "{id", "{}", "{Id}", "{data.}", "{{id}"])
+def test_an_argument_whose_braces_are_wrong_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"brace|names no attribute"):
+        Argument.parse(text)
+
+
+def test_an_argument_takes_its_text_from_the_event() -> None:
+    argument = Argument.parse("{source}/{{{data.a}}}")
+    assert argument.text(make_event(data={"a": [1]})) == "/tests/{[1]}"
+
+
+@pytest.mark.parametrize(
+    ("text", "begins"), [("{id}a", True), ("a{id}", False), ("", False), ("{{id}}", False)]
+)
+def test_whether_an_argument_begins_with_the_event(text: str, *, begins: bool) -> None:
+    assert Argument.parse(text).begins_with_event is begins

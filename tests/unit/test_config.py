@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pacifica.dispatcher.applications import BUILT_IN, Application, Handler, Keep
-from pacifica.dispatcher.command import Command
+from pacifica.dispatcher.applications import BUILT_IN, Application, Handler, Keep, Rate, Retry
+from pacifica.dispatcher.command import Argument, Command, Placeholder
 from pacifica.dispatcher.config import (
+    APPLICATION_KEYS,
     CelerySettings,
     DatabaseSettings,
     ServerSettings,
@@ -68,7 +69,7 @@ class TestDefaults:
         assert settings.database == DatabaseSettings("sqlite:///db.sqlite3", 10, 20.0)
         assert settings.celery == CelerySettings("pyamqp://guest:guest@127.0.0.1:5672//", "default")
         assert settings.server == ServerSettings("127.0.0.1", 8069, 10, 1024**2)
-        assert settings.worker == WorkerSettings(Path("runs"), 30.0)
+        assert settings.worker == WorkerSettings(Path("runs"), 30.0, 15.0)
 
     def test_the_built_in_applications_are_there(self) -> None:
         assert read("").applications == {each.name: each for each in BUILT_IN}
@@ -84,6 +85,13 @@ class TestDefaults:
             kill_after=10.0,
             keep=Keep.FAILED,
             max_output=1024**2,
+            retry=Retry(retries=0, delay=10.0, delay_max=3600.0, exit_codes=frozenset()),
+            max_crashes=3,
+            concurrency=None,
+            concurrency_key=None,
+            rate=None,
+            priority=5,
+            queue="",
         )
 
 
@@ -125,6 +133,9 @@ VALUES = [
     ("worker", "directory", "a b", Path("a b")),
     ("worker", "stop_grace", "0", 0.0),
     ("worker", "stop_grace", "10m", 600.0),
+    ("worker", "lease", "5", 5.0),
+    ("worker", "lease", "1m", 60.0),
+    ("worker", "lease", "10m", 600.0),
 ]
 
 APPLICATION_VALUES = [
@@ -141,6 +152,32 @@ APPLICATION_VALUES = [
     ("keep", "never", Keep.NEVER),
     ("max_output", "1 KiB", 1024),
     ("max_output", "10 MiB", 10 * 1024**2),
+    ("max_crashes", "1", 1),
+    ("max_crashes", "1000000", 1_000_000),
+    ("concurrency", "1", 1),
+    ("concurrency", "1000000", 1_000_000),
+    ("concurrency_key", "{source}", Argument((Placeholder("source"),))),
+    ("concurrency_key", "a {data.b.0}", Argument(("a ", Placeholder("data.b.0")))),
+    ("concurrency_key", "{{}}", Argument(("{", "}"))),
+    ("rate", "10/s", Rate(10, 1.0)),
+    ("rate", "1 / m", Rate(1, 60.0)),
+    ("rate", "999999/h", Rate(999_999, 3600.0)),
+    ("rate", "2/d", Rate(2, 86400.0)),
+    ("priority", "0", 0),
+    ("priority", "9", 9),
+    ("queue", "gpu-host_1.x", "gpu-host_1.x"),
+]
+
+RETRY_VALUES = [
+    ("retries", "0", Retry(retries=0)),
+    ("retries", "1000000", Retry(retries=1_000_000)),
+    ("retry_delay", "0", Retry(delay=0.0)),
+    ("retry_delay", "500ms", Retry(delay=0.5)),
+    ("retry_delay_max", "1d", Retry(delay_max=86400.0)),
+    ("retry_exit_codes", "75", Retry(exit_codes=frozenset({75}))),
+    ("retry_exit_codes", "1 255", Retry(exit_codes=frozenset({1, 255}))),
+    ("retry_exit_codes", "1, 2,3", Retry(exit_codes=frozenset({1, 2, 3}))),
+    ("retry_exit_codes", "7 7", Retry(exit_codes=frozenset({7}))),
 ]
 
 
@@ -156,6 +193,35 @@ class TestValues:
     def test_of_an_application(self, key: str, text: str, value: object) -> None:
         found = getattr(application(f"command = true\n{key} = {text}"), key)
         assert (type(found), found) == (type(value), value)
+
+    @pytest.mark.parametrize(("key", "text", "retry"), RETRY_VALUES)
+    def test_of_retries(self, key: str, text: str, retry: Retry) -> None:
+        assert application(f"command = true\n{key} = {text}").retry == retry
+
+    def test_retries_have_all_their_settings(self) -> None:
+        text = "retries = 3\nretry_delay = 1s\nretry_delay_max = 1m\nretry_exit_codes = 75"
+        retry = application(f"command = true\n{text}").retry
+        assert retry == Retry(3, 1.0, 60.0, frozenset({75}))
+
+    @pytest.mark.parametrize(
+        ("text", "concurrency"),
+        [
+            pytest.param("", None, id="neither"),
+            pytest.param("concurrency = 3", 3, id="concurrency alone"),
+            pytest.param("concurrency_key = {source}", 1, id="a key alone"),
+            pytest.param("concurrency_key = {source}\nconcurrency = 3", 3, id="both"),
+            pytest.param("concurrency = 3\nconcurrency_key = {source}", 3, id="both, reversed"),
+        ],
+    )
+    def test_a_concurrency_key_alone_means_one_at_a_time(
+        self, text: str, concurrency: int | None
+    ) -> None:
+        assert application(f"command = true\n{text}").concurrency == concurrency
+
+    def test_every_key_of_an_application_is_tried(self) -> None:
+        tried = {key for key, *_ in [*APPLICATION_VALUES, *RETRY_VALUES]} | {"command", "handler"}
+        assert tried == {*APPLICATION_KEYS}
+        assert {key for key, *_ in BAD_APPLICATION_VALUES} >= {*APPLICATION_KEYS}
 
     def test_every_key_is_tried(self) -> None:
         keys = {(name, each.name) for name, kind in SECTIONS.items() for each in fields(kind)}
@@ -257,6 +323,12 @@ BAD_VALUES = [
     ("worker", "directory", "", "must not be empty"),
     ("worker", "stop_grace", "soon", f"{DURATION}'soon'"),
     ("worker", "stop_grace", ENDLESS, "must be"),
+    ("worker", "lease", "", DURATION),
+    ("worker", "lease", "4999ms", "must be from 5 s to 10 minutes"),
+    ("worker", "lease", "0", "must be from 5 s to 10 minutes"),
+    ("worker", "lease", "601", "must be from 5 s to 10 minutes"),
+    ("worker", "lease", "1h", "must be from 5 s to 10 minutes"),
+    ("worker", "lease", "-5", DURATION),
 ]
 
 BAD_APPLICATION_VALUES = [
@@ -282,6 +354,42 @@ BAD_APPLICATION_VALUES = [
     ("keep", "", "must be failed, always or never, not ''"),
     ("max_output", "much", f"{SIZE}'much'"),
     ("max_output", ENDLESS, "must be"),
+    ("retries", "", WHOLE_NUMBER),
+    ("retries", "-1", f"{WHOLE_NUMBER}0 to 1000000, not '-1'"),
+    ("retries", "1000001", WHOLE_NUMBER),
+    ("retry_delay", "", DURATION),
+    ("retry_delay", "-1s", DURATION),
+    ("retry_delay", ENDLESS, "must be"),
+    ("retry_delay_max", "for ever", f"{DURATION}'for ever'"),
+    ("retry_exit_codes", "0", f"{WHOLE_NUMBER}1 to 255, not '0'"),
+    ("retry_exit_codes", "1 256", f"{WHOLE_NUMBER}1 to 255, not '256'"),
+    ("retry_exit_codes", "1-3", f"{WHOLE_NUMBER}1 to 255, not '1-3'"),
+    ("retry_exit_codes", "-1", WHOLE_NUMBER),
+    ("retry_exit_codes", "SIGKILL", WHOLE_NUMBER),
+    ("max_crashes", "0", f"{WHOLE_NUMBER}1 to 1000000, not '0'"),
+    ("max_crashes", "", WHOLE_NUMBER),
+    ("concurrency", "0", f"{WHOLE_NUMBER}1 to 1000000, not '0'"),
+    ("concurrency", "many", WHOLE_NUMBER),
+    ("concurrency_key", "", "must not be empty"),
+    ("concurrency_key", "{", "cannot be used: a brace stands alone at 1"),
+    ("concurrency_key", "{Id}", "cannot be used: {Id} names no attribute"),
+    ("concurrency_key", "{data.}", "cannot be used: {data.} names no attribute"),
+    ("rate", "", "must be a number for each s, m, h or d, such as 10/m, not ''"),
+    ("rate", "10", "must be a number for each"),
+    ("rate", "0/s", "must be a number for each"),
+    ("rate", "-1/s", "must be a number for each"),
+    ("rate", "1.5/s", "must be a number for each"),
+    ("rate", "1/w", "must be a number for each"),
+    ("rate", "1/10s", "must be a number for each"),
+    ("rate", "1000000/s", "must be a number for each"),
+    ("rate", "\u0661/s", "must be a number for each"),
+    ("rate", "9" * 5000 + "/s", "must be a number for each"),
+    ("priority", "", WHOLE_NUMBER),
+    ("priority", "10", f"{WHOLE_NUMBER}0 to 9, not '10'"),
+    ("priority", "-1", WHOLE_NUMBER),
+    ("priority", "high", WHOLE_NUMBER),
+    ("queue", "", "must be 1 to 100 letters, digits, "),
+    ("queue", "a b", "not 'a b'"),
     ("exact.type", "", "must not be empty"),
     ("exact.Type", "a", "an attribute's name has only lower-case letters and digits"),
     ("prefix.", "a", "an attribute's name has only lower-case letters and digits"),
@@ -346,6 +454,9 @@ class TestBadValues:
             ("application:one", "time_out", "timeout"),
             ("application:one", "exat.type", "exact.NAME"),
             ("application:one", "envPATH", "env.NAME"),
+            ("application:one", "retry_exit_code", "retry_exit_codes"),
+            ("application:one", "max_crash", "max_crashes"),
+            ("worker", "leases", "lease"),
             ("application:one", "exact", "exact.NAME"),
         ],
     )

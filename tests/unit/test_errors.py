@@ -3,7 +3,13 @@
 import pytest
 
 from pacifica.dispatcher import errors
-from pacifica.dispatcher.errors import ConfigError, DispatcherError, EventError, Problem
+from pacifica.dispatcher.errors import (
+    ConfigError,
+    DatabaseUnavailableError,
+    DispatcherError,
+    EventError,
+    Problem,
+)
 
 PROBLEMS = [Problem("a.ini: [server] port", "is wrong"), Problem("a.ini: [x]", "is not known")]
 
@@ -18,6 +24,12 @@ def test_an_event_error_keeps_its_summary_apart_from_its_problems() -> None:
     error = EventError("this is no valid CloudEvent", PROBLEMS)
     assert str(error) == "this is no valid CloudEvent"
     assert error.problems == tuple(PROBLEMS)
+
+
+def test_a_database_is_not_known_to_be_away_for_all_unless_that_is_said() -> None:
+    assert not DatabaseUnavailableError("gone").for_all
+    error = DatabaseUnavailableError("gone", for_all=True)
+    assert (str(error), error.for_all) == ("gone", True)
 
 
 @pytest.mark.parametrize(

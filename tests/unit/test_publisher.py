@@ -8,13 +8,23 @@ import pytest
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.publisher import Publisher
 from tests.support import wait_until
-from tests.unit.conftest import Postbox, accepted_runs, change, make_event
+from tests.unit.conftest import (
+    Postbox,
+    accept_runs,
+    accepted_runs,
+    app,
+    change,
+    claim_next,
+    claimed,
+    due,
+    make_event,
+)
 
 
 @pytest.fixture
 def publisher(database: orm.Database, postbox: Postbox) -> Iterator[Publisher]:
     """A publisher that was started, has found nothing, and is stopped after the test."""
-    publisher = Publisher(database, postbox, window=5)
+    publisher = Publisher(database, postbox, {"app": app()}, window=5)
     publisher.start()
     yield publisher
     publisher.stop()
@@ -26,7 +36,7 @@ def accept(database: orm.Database, *numbers: int) -> list[str]:
 
 def test_what_is_due_at_the_start_is_sent(database: orm.Database, postbox: Postbox) -> None:
     runs = accept(database, 1, 2)
-    publisher = Publisher(database, postbox)
+    publisher = Publisher(database, postbox, {})
     publisher.start()
     wait_until(lambda: postbox.sent == runs, timeout=0.8)
     publisher.stop()
@@ -67,7 +77,7 @@ def test_no_more_than_the_window_is_on_its_way(
     publisher.wake()
     wait_until(lambda: len(postbox.sent) >= 5)
     for run in runs[:2]:
-        orm.claim(database, run, "host")
+        claimed(database, run)
     wait_until(lambda: len(postbox.sent) >= 7, timeout=0.8)
     assert postbox.sent == runs[:7]
 
@@ -77,11 +87,11 @@ def test_a_backlog_is_worked_off(
 ) -> None:
     runs = accept(database, *range(30))
     publisher.wake()
-    claimed = 0
-    while claimed < len(runs):
-        wait_until(lambda: len(postbox.sent) > claimed, timeout=0.8)  # noqa: B023
-        orm.claim(database, postbox.sent[claimed], "host")
-        claimed += 1
+    taken = 0
+    while taken < len(runs):
+        wait_until(lambda: len(postbox.sent) > taken, timeout=0.8)  # noqa: B023
+        claimed(database, postbox.sent[taken])
+        taken += 1
     assert postbox.sent == runs
 
 
@@ -135,7 +145,7 @@ def test_nothing_is_lost_when_the_database_fails(
 
 
 def test_it_publishes_a_last_time_when_it_stops(database: orm.Database, postbox: Postbox) -> None:
-    publisher = Publisher(database, postbox)
+    publisher = Publisher(database, postbox, {})
     publisher.start()
     runs = accept(database, 1, 2)
     publisher.stop()
@@ -145,9 +155,54 @@ def test_it_publishes_a_last_time_when_it_stops(database: orm.Database, postbox:
 
 def test_it_stops_although_the_broker_fails(database: orm.Database, postbox: Postbox) -> None:
     postbox.room = 0
-    publisher = Publisher(database, postbox)
+    publisher = Publisher(database, postbox, {})
     publisher.start()
     runs = accept(database, 1)
     publisher.stop()
     assert postbox.closed
-    assert orm.publish(database, 10)[0] == runs
+    assert due(database) == runs
+
+
+def test_each_wakeup_goes_to_the_queue_of_its_application(
+    database: orm.Database, postbox: Postbox, publisher: Publisher
+) -> None:
+    sent = {
+        accept_runs(database, app(queue=queue), number)[0]: queue
+        for number, queue in enumerate(("", "large", "gpu"))
+    }
+    publisher.wake()
+    wait_until(lambda: len(postbox.sent) >= 3)
+    assert dict(zip(postbox.sent, postbox.queues, strict=True)) == sent
+
+
+def test_limits_are_those_of_the_configured_applications(
+    database: orm.Database, postbox: Postbox
+) -> None:
+    application = app(concurrency=1)
+    runs = accept_runs(database, application, 1, 2)
+    publisher = Publisher(database, postbox, {"app": application})
+    publisher.start()
+    wait_until(lambda: postbox.sent)
+    publisher.stop()
+    assert postbox.sent == runs[:1]
+
+
+def test_what_a_limit_held_back_is_sent_soon_after_it_has_room(
+    database: orm.Database, postbox: Postbox
+) -> None:
+    application = app(concurrency=1)
+    runs = accept_runs(database, application, 1, 2)
+    claim = claim_next(database, application)
+    publisher = Publisher(database, postbox, {"app": application})
+    publisher.start()
+    wait_until(lambda: held_back(database))
+    orm.succeed(database, claim, orm.Outcome(), [])
+    wait_until(lambda: postbox.sent == runs[1:], timeout=0.8)
+    publisher.stop()
+
+
+def held_back(database: orm.Database) -> bool:
+    """Whether some run is."""
+    with database.reading():
+        found = database.fetch("SELECT COUNT(*) FROM run WHERE blocked IS NOT NULL", ())
+        return bool(found.fetchone()[0])

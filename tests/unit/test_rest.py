@@ -22,7 +22,19 @@ from pacifica.dispatcher.filters import Exact
 from pacifica.dispatcher.output import Piece
 from pacifica.dispatcher.publisher import Publisher
 from tests.support import wait_until
-from tests.unit.conftest import Postbox, change, claimed_run, count, make_event
+from tests.unit.conftest import (
+    Postbox,
+    app,
+    apps,
+    change,
+    claimant,
+    claimed_run,
+    count,
+    due,
+    make_event,
+    published_run,
+    view,
+)
 
 NOWHERE = "01a20997-c0e5-77ee-8e00-a2944b68dfdf"
 STRUCTURED = "application/cloudevents+json"
@@ -115,7 +127,7 @@ class Client:
 def service(database: orm.Database, postbox: Postbox) -> rest.Service:
     hello = Application("hello", Command("echo", ()), rule=(Exact("type", MATCHED),))
     applications = {each.name: each for each in (*BUILT_IN, hello)}
-    publisher = Publisher(database, postbox)
+    publisher = Publisher(database, postbox, applications)
     return rest.Service(database, applications, publisher, LIMIT, orm.Intake(database))
 
 
@@ -368,7 +380,8 @@ def test_the_status_of_an_event(client: Client, database: orm.Database) -> None:
     }  # fmt: skip
     assert set(run) == {
         "uuid", "application", "status", "attempt", "exit_code", "signal", "result", "error",
-        "queued", "started", "finished", "host",
+        "queued", "started", "finished", "host", "due", "crashes", "cancelling", "origin",
+        "superseded",
     }  # fmt: skip
     assert (run["uuid"], run["status"], run["attempt"], run["exit_code"]) == (
         claim.run, "succeeded", 1, 0,
@@ -385,7 +398,7 @@ def test_an_event_cannot_pose_as_a_page(client: Client) -> None:
 
 
 def test_the_result_of_several_runs_is_that_of_none(client: Client, database: orm.Database) -> None:
-    [accepted] = orm.accept(database, [(make_event(), ["one", "two"])])
+    [accepted] = orm.accept(database, [(make_event(), apps("one", "two"))])
     assert client.get(f"/status/{accepted.uuid}").json["result"] is None
 
 
@@ -524,9 +537,9 @@ def test_an_event_is_shown_as_it_was_sent(client: Client, database: orm.Database
 
 def test_a_run_is_shown_with_its_attempts(client: Client, database: orm.Database) -> None:
     claim = claimed_run(database)
-    orm.release(database, claim, orm.Outcome(signal="SIGTERM", error="stopped"), [])
-    orm.publish(database, 10)
-    orm.claim(database, claim.run, "other")
+    orm.release(database, claim, orm.Outcome(signal="SIGTERM", error="stopped"), [], due=0)
+    due(database)
+    orm.claim(database, claim.run, replace(claimant(), host="other"))
     shown = client.get(f"/runs/{claim.run}").json
     assert (shown["uuid"], shown["event"], shown["status"], shown["host"]) == (
         claim.run, claim.event, "running", "other",
@@ -540,9 +553,9 @@ def test_a_run_is_shown_with_its_attempts(client: Client, database: orm.Database
 def written(database: orm.Database) -> str:
     """The uuid of a run that wrote something in its second attempt, and little in its first."""
     first = claimed_run(database)
-    orm.release(database, first, orm.Outcome(), [Piece("stdout", 0, 1.0, b"first")])
-    orm.publish(database, 10)
-    claim = orm.claim(database, first.run, "host")
+    orm.release(database, first, orm.Outcome(), [Piece("stdout", 0, 1.0, b"first")], due=0)
+    due(database)
+    claim = orm.claim(database, first.run, claimant())
     assert claim is not None
     pieces = [
         Piece("stdout", 0, 2.0, b"<out>\xff\n"),
@@ -585,7 +598,7 @@ def test_an_attempt_that_there_was_not_is_not_there(client: Client, written: str
 
 
 def test_a_run_that_did_not_start_has_no_output(client: Client, database: orm.Database) -> None:
-    [accepted] = orm.accept(database, [(make_event(), ["app"])])
+    [accepted] = orm.accept(database, [(make_event(), apps("app"))])
     [run] = orm.event(database, accepted.uuid).runs
     answer = client.get(f"/runs/{run.uuid}/output")
     assert (answer.status, answer.text) == (200, "")
@@ -598,6 +611,348 @@ def test_a_character_that_two_pieces_share_is_shown_whole(
     pieces = [Piece("stdout", 0, 1.0, b"\xc3"), Piece("stdout", 1, 2.0, b"\xa4")]
     orm.succeed(database, claim, orm.Outcome(), pieces)
     assert client.get(f"/runs/{claim.run}/output").text == "\u00e4"
+
+
+# POST /runs/…/cancel, /runs/…/retry
+
+
+def act(client: Client, target: str, **headers: str) -> Answer:
+    """POST without a body."""
+    return client.request("POST", target, None, **headers)
+
+
+@pytest.fixture
+def ended(database: orm.Database) -> Callable[[orm.State], str]:
+    """Makes a run of the application `hello` that ended in a state."""
+
+    def make(state: orm.State) -> str:
+        run = published_run(database, state, "hello")
+        claim = orm.claim(database, run, claimant())
+        assert claim is not None
+        arrows = {
+            orm.State.SUCCEEDED: orm.succeed,
+            orm.State.FAILED: orm.fail,
+            orm.State.CANCELLED: orm.cancel,
+        }
+        assert arrows[state](database, claim, orm.Outcome(exit_code=1, result="7"), [])
+        return run
+
+    return make
+
+
+def test_a_waiting_run_is_cancelled(client: Client, database: orm.Database) -> None:
+    run = published_run(database)
+    answer = act(client, f"/runs/{run}/cancel")
+    assert (answer.status, answer.headers["location"]) == (202, f"/runs/{run}")
+    assert answer.json == client.get(f"/runs/{run}").json
+    assert (answer.json["status"], answer.json["error"]) == ("cancelled", "it was cancelled")
+
+
+def test_of_a_running_run_it_is_told_that_it_is_being_cancelled(
+    client: Client, database: orm.Database
+) -> None:
+    claim = claimed_run(database)
+    answer = act(client, f"/runs/{claim.run}/cancel")
+    assert (answer.status, answer.headers["location"]) == (202, f"/runs/{claim.run}")
+    assert (answer.json["status"], answer.json["cancelling"]) == ("running", True)
+    assert len(answer.json["attempts"]) == 1
+
+
+def test_a_running_run_is_cancelled_twice_without_harm(
+    client: Client, database: orm.Database
+) -> None:
+    claim = claimed_run(database)
+    first, again = (act(client, f"/runs/{claim.run}/cancel") for _ in range(2))
+    assert (again.status, again.json) == (202, first.json)
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled"])
+def test_a_run_that_has_ended_cannot_be_cancelled(
+    client: Client, ended: Callable[[orm.State], str], state: str
+) -> None:
+    run = ended(orm.State(state))
+    before = client.get(f"/runs/{run}").json
+    problem = act(client, f"/runs/{run}/cancel").problem(409)
+    assert problem["detail"] == f"the run has ended: it is {state}"
+    assert client.get(f"/runs/{run}").json == before
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+def test_a_run_is_retried(
+    client: Client, database: orm.Database, ended: Callable[[orm.State], str], state: str
+) -> None:
+    run = ended(orm.State(state))
+    answer = act(client, f"/runs/{run}/retry")
+    assert (answer.status, answer.headers["location"]) == (202, f"/runs/{run}")
+    shown = answer.json
+    assert (shown["status"], shown["result"], shown["error"], shown["finished"]) == (
+        "queued", None, None, None,
+    )  # fmt: skip
+    assert [each["number"] for each in shown["attempts"]] == [1]
+    assert due(database) == [run]
+
+
+def test_the_publisher_is_woken_by_a_retry(
+    client: Client,
+    service: rest.Service,
+    postbox: Postbox,
+    ended: Callable[[orm.State], str],
+) -> None:
+    run = ended(orm.State.FAILED)
+    service.publisher.start()
+    act(client, f"/runs/{run}/retry")
+    wait_until(lambda: postbox.sent == [run], timeout=0.8)
+    service.publisher.stop()
+
+
+def test_a_run_that_succeeded_cannot_be_retried(
+    client: Client, ended: Callable[[orm.State], str]
+) -> None:
+    run = ended(orm.State.SUCCEEDED)
+    problem = act(client, f"/runs/{run}/retry").problem(409)
+    assert problem["detail"] == "only a failed or cancelled run can be retried: it is succeeded"
+
+
+def test_a_run_that_goes_on_cannot_be_retried(
+    service: rest.Service, database: orm.Database
+) -> None:
+    other = Client(replace(service, applications={"app": app("app")}))
+    claim = claimed_run(database)
+    problem = act(other, f"/runs/{claim.run}/retry").problem(409)
+    assert "it is running" in problem["detail"]
+    assert view(database, claim.run).status == "running"
+
+
+def test_a_run_whose_application_is_gone_cannot_be_retried(
+    service: rest.Service, ended: Callable[[orm.State], str]
+) -> None:
+    run = ended(orm.State.FAILED)
+    problem = act(Client(replace(service, applications={})), f"/runs/{run}/retry").problem(409)
+    assert problem["detail"] == "its application hello is not configured any more"
+
+
+def test_a_run_whose_place_was_taken_cannot_be_retried(
+    client: Client, database: orm.Database, ended: Callable[[orm.State], str]
+) -> None:
+    run = ended(orm.State.FAILED)
+    event = orm.event(database, view(database, run).event)
+    orm.replay(database, event.uuid, events.parse(event.sent), apps("hello"))
+    problem = act(client, f"/runs/{run}/retry").problem(409)
+    assert problem["detail"] == "a replay of its event has taken its place"
+
+
+# POST /events/…/replay
+
+
+def finish(database: orm.Database, run: str, result: str) -> None:
+    """Let a run succeed."""
+    assert run in due(database)
+    claim = orm.claim(database, run, claimant())
+    assert claim is not None
+    assert orm.succeed(database, claim, orm.Outcome(exit_code=0, result=result), [])
+
+
+@pytest.fixture
+def replayed(client: Client, database: orm.Database) -> tuple[str, str, str]:
+    """The uuid of an event that was replayed, of its former run and of its new one."""
+    uuid = client.send(type=MATCHED).json["uuid"]
+    [former] = orm.event(database, uuid).runs
+    finish(database, former.uuid, "1")
+    [new] = act(client, f"/events/{uuid}/replay").json["runs"]
+    return uuid, former.uuid, new
+
+
+def test_an_event_is_replayed(client: Client, database: orm.Database) -> None:
+    uuid = client.send(type=MATCHED).json["uuid"]
+    [former] = orm.event(database, uuid).runs
+    finish(database, former.uuid, "1")
+    answer = act(client, f"/events/{uuid}/replay")
+    assert (answer.status, answer.headers["location"]) == (202, f"/status/{uuid}")
+    [new] = due(database)
+    assert answer.json == {"uuid": uuid, "status": "queued", "runs": [new]}
+
+
+def test_a_replay_shows_which_run_took_whose_place(
+    client: Client, replayed: tuple[str, str, str]
+) -> None:
+    uuid, former, new = replayed
+    for target in (f"/status/{uuid}", f"/events/{uuid}"):
+        runs = {each["uuid"]: each for each in client.get(target).json["runs"]}
+        assert (runs[former]["superseded"], runs[former]["origin"]) == (True, None)
+        assert (runs[new]["superseded"], runs[new]["origin"]) == (False, former)
+
+
+def test_a_status_after_a_replay_is_that_of_the_new_runs(
+    client: Client, database: orm.Database, replayed: tuple[str, str, str]
+) -> None:
+    uuid, _, new = replayed
+    before = client.get(f"/status/{uuid}").json
+    assert (before["status"], before["result"]) == ("queued", None)
+    finish(database, new, "2")
+    after = client.get(f"/status/{uuid}").json
+    assert (after["status"], after["result"]) == ("succeeded", 2)
+
+
+def test_a_status_as_text_after_a_replay_is_that_of_the_new_run(
+    client: Client, database: orm.Database, replayed: tuple[str, str, str]
+) -> None:
+    uuid, _, new = replayed
+    assert client.get(f"/status/{uuid}", accept="text/plain").text == "queued\n"
+    finish(database, new, "2")
+    assert client.get(f"/status/{uuid}", accept="text/plain").text == "2\n"
+
+
+def test_a_duplicate_of_a_replayed_event_is_told_the_new_status(
+    client: Client, database: orm.Database, replayed: tuple[str, str, str]
+) -> None:
+    uuid, _, _ = replayed
+    again = client.send(type=MATCHED)
+    assert again.json == {
+        "uuid": uuid, "status": "queued", "duplicate": True, "applications": ["hello"],
+    }  # fmt: skip
+    assert count(database, "run") == 2
+
+
+def test_the_events_of_a_status_are_those_whose_new_runs_have_it(
+    client: Client, replayed: tuple[str, str, str]
+) -> None:
+    uuid, _, _ = replayed
+    assert client.get("/events?status=succeeded").json["events"] == []
+    assert [each["uuid"] for each in client.get("/events?status=queued").json["events"]] == [uuid]
+
+
+def test_a_replay_follows_todays_configuration(
+    client: Client, service: rest.Service, database: orm.Database
+) -> None:
+    uuid = client.send(type=MATCHED).json["uuid"]
+    [former] = orm.event(database, uuid).runs
+    finish(database, former.uuid, "1")
+    today = {each.name: each for each in apps("one", "two")}
+    act(Client(replace(service, applications=today)), f"/events/{uuid}/replay")
+    runs = orm.event(database, uuid).runs
+    assert sorted(each.application for each in runs if not each.superseded) == ["one", "two"]
+
+
+def test_a_replay_reaches_an_event_that_matched_nothing_before(
+    client: Client, service: rest.Service, database: orm.Database
+) -> None:
+    uuid = client.send().json["uuid"]
+    later = Client(replace(service, applications={"app": app("app")}))
+    answer = act(later, f"/events/{uuid}/replay")
+    assert (answer.status, answer.json["runs"]) == (202, due(database))
+    assert client.get(f"/status/{uuid}").json["status"] == "queued"
+
+
+def test_a_run_by_hand_is_replayed_with_its_application(
+    client: Client, database: orm.Database
+) -> None:
+    uuid = client.get("/dispatch/add/2/3").text
+    [former] = orm.event(database, uuid).runs
+    finish(database, former.uuid, "5")
+    answer = act(client, f"/events/{uuid}/replay")
+    assert answer.status == 202
+    new = [each for each in orm.event(database, uuid).runs if not each.superseded]
+    assert [(each.application, each.origin) for each in new] == [("add", former.uuid)]
+
+
+def test_a_run_by_hand_is_not_replayed_when_that_is_forbidden_by_now(
+    client: Client, service: rest.Service, database: orm.Database
+) -> None:
+    uuid = client.get("/dispatch/add/2/3").text
+    [former] = orm.event(database, uuid).runs
+    finish(database, former.uuid, "5")
+    later = Client(replace(service, applications={"add": app("add")}))
+    act(later, f"/events/{uuid}/replay").problem(409)
+
+
+@pytest.mark.parametrize("claimed", [False, True], ids=["queued", "running"])
+def test_an_event_whose_runs_go_on_is_not_replayed(
+    client: Client, database: orm.Database, *, claimed: bool
+) -> None:
+    uuid = client.send(type=MATCHED).json["uuid"]
+    [run] = due(database)
+    if claimed:
+        orm.claim(database, run, claimant())
+    problem = act(client, f"/events/{uuid}/replay").problem(409)
+    assert problem["detail"] == "some of its runs have not ended; cancel them first"
+    assert [each.uuid for each in orm.event(database, uuid).runs] == [run]
+
+
+def test_an_event_for_nobody_is_not_replayed(client: Client, database: orm.Database) -> None:
+    uuid = client.send().json["uuid"]
+    problem = act(client, f"/events/{uuid}/replay").problem(409)
+    assert problem["detail"] == "no application matches this event"
+    assert count(database, "run") == 0
+
+
+def test_the_publisher_is_woken_by_a_replay(
+    client: Client, service: rest.Service, database: orm.Database, postbox: Postbox
+) -> None:
+    uuid = client.send(type=MATCHED).json["uuid"]
+    [former] = orm.event(database, uuid).runs
+    finish(database, former.uuid, "1")
+    service.publisher.start()
+    runs = act(client, f"/events/{uuid}/replay").json["runs"]
+    wait_until(lambda: postbox.sent == runs, timeout=0.8)
+    service.publisher.stop()
+
+
+# What is the same for each of the three
+
+_ACTIONS = ("/runs/{}/cancel", "/runs/{}/retry", "/events/{}/replay")
+
+
+@pytest.mark.parametrize("target", _ACTIONS)
+def test_nothing_is_done_to_what_is_not_there(client: Client, target: str) -> None:
+    problem = act(client, target.format(NOWHERE)).problem(404)
+    assert NOWHERE in problem["detail"]
+
+
+@pytest.mark.parametrize("target", _ACTIONS)
+@pytest.mark.parametrize("uuid", ["7", NOWHERE + "0", "%FF", NOWHERE + "%0A", "'%20OR%201=1"])
+def test_nothing_is_done_to_a_uuid_that_is_none(client: Client, target: str, uuid: str) -> None:
+    act(client, target.format(uuid)).problem(422)
+
+
+@pytest.mark.parametrize("target", _ACTIONS)
+@pytest.mark.parametrize("query", ["x=1", "self=1", "path=cancel", "uuid=1"])
+def test_a_parameter_of_an_action_is_refused(client: Client, target: str, query: str) -> None:
+    act(client, f"{target.format(NOWHERE)}?{query}").problem(400)
+
+
+@pytest.mark.parametrize("target", _ACTIONS)
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
+def test_an_action_by_a_wrong_method_is_refused(client: Client, target: str, method: str) -> None:
+    answer = client.request(method, target.format(NOWHERE), b"{}")
+    answer.problem(405)
+    assert "POST" in answer.headers["allow"]
+
+
+@pytest.mark.parametrize("target", ["/runs/{run}/cancel", "/runs/{run}/retry"])
+def test_a_look_at_an_action_does_nothing(
+    client: Client, database: orm.Database, target: str
+) -> None:
+    run = published_run(database, application="hello")
+    client.get(target.format(run=run)).problem(404)
+    assert view(database, run).status == "queued"
+
+
+@pytest.mark.parametrize("target", _ACTIONS)
+def test_an_action_without_the_database_says_when_to_try_again(gone: Client, target: str) -> None:
+    answer = act(gone, target.format(NOWHERE))
+    assert "cannot be used" in answer.problem(503)["detail"]
+    assert answer.headers["retry-after"].isdecimal()
+
+
+def test_an_action_takes_a_uuid_in_capitals(client: Client, database: orm.Database) -> None:
+    run = published_run(database)
+    assert act(client, f"/runs/{run.upper()}/cancel").json["uuid"] == run
+
+
+def test_an_action_minds_no_body(client: Client, database: orm.Database) -> None:
+    run = published_run(database)
+    answer = client.post(b"reason=none", f"/runs/{run}/cancel", content_type="text/plain")
+    assert (answer.status, answer.json["status"]) == (202, "cancelled")
 
 
 # GET /applications, /health
@@ -643,7 +998,16 @@ def test_what_is_not_there(client: Client, target: str) -> None:
     client.get(target).problem(404)
 
 
-@pytest.mark.parametrize("target", ["/receive/more", "/nothing", f"/{NOWHERE}"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/receive/more", "/nothing", f"/{NOWHERE}", f"/events/{NOWHERE}", f"/runs/{NOWHERE}",
+        "/runs", "/runs/cancel", f"/events/{NOWHERE}/retry", f"/events/{NOWHERE}/replay/more",
+        f"/runs/{NOWHERE}/output", f"/runs/{NOWHERE}/replay", f"/runs/{NOWHERE}/Cancel",
+        f"/runs/{NOWHERE}/cancel/more", f"/runs/{NOWHERE}/__class__",
+        f"/runs/{NOWHERE}/cancel", f"/runs/{NOWHERE}/retry", f"/events/{NOWHERE}/replay",
+    ],
+)  # fmt: skip
 def test_there_is_nothing_to_post_to(client: Client, target: str) -> None:
     client.post(make_event().sent.encode(), target).problem(404)
 
@@ -726,8 +1090,11 @@ _ALLOWED = {
     "/events": {*_READ, "POST"},
     "/": {*_READ, "POST"},
     f"/status/{NOWHERE}": _READ,
-    f"/runs/{NOWHERE}": _READ,
-    f"/runs/{NOWHERE}/output": _READ,
+    f"/events/{NOWHERE}": {*_READ, "POST"},
+    f"/events/{NOWHERE}/replay": {*_READ, "POST"},
+    f"/runs/{NOWHERE}": {*_READ, "POST"},
+    f"/runs/{NOWHERE}/cancel": {*_READ, "POST"},
+    f"/runs/{NOWHERE}/output": {*_READ, "POST"},
     "/dispatch/add/1": _READ,
     "/applications": _READ,
     "/health/live": _READ,
@@ -752,7 +1119,7 @@ def test_a_wrong_method_is_answered_with_the_right_ones(
     assert set(answer.headers["allow"].split(", ")) == _ALLOWED[target]
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
 def test_a_wrong_method_on_an_event(client: Client, method: str) -> None:
     uuid = client.send().json["uuid"]
     client.request(method, f"/events/{uuid}", make_event(2).sent.encode()).problem(405)

@@ -1,29 +1,36 @@
 """One attempt: what the application gets, what is made of what it leaves, and what is recorded."""
 
+import errno
 import json
 import os
 import sys
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from pacifica.dispatcher import events, orm
-from pacifica.dispatcher.applications import BUILT_IN, Application, Handler, Keep
+from pacifica.dispatcher.applications import BUILT_IN, Application, Handler, Keep, Retry
 from pacifica.dispatcher.command import Argument, Command, Placeholder
+from pacifica.dispatcher.errors import DatabaseUnavailableError
 from pacifica.dispatcher.events import Event, Json
-from pacifica.dispatcher.process import Stop
+from pacifica.dispatcher.lease import Lease
+from pacifica.dispatcher.process import Stop, now
 from pacifica.dispatcher.runner import Runner
-from pacifica.dispatcher.workplace import MAX_RESULT
-from tests.support import wait_until
+from pacifica.dispatcher.workplace import MAX_RESULT, Workplace
+from tests.support import Proxy, wait_until
 from tests.unit.conftest import (
     DEADLINE,
     accepted_runs,
     change,
+    claimant,
     claimed_run,
+    due,
     make_event,
     view,
 )
@@ -73,7 +80,7 @@ class Place:
             self.runner, applications={**self.runner.applications, application.name: application}
         )
         [run] = accepted_runs(self.database, event, application.name)
-        orm.publish(self.database, 1000)
+        assert run in due(self.database)
         return run
 
     def run(self, application: Application, event: Event | None = None) -> orm.RunView:
@@ -81,6 +88,14 @@ class Place:
         run = self.offer(application, event or make_event())
         self.runner.run(run)
         return view(self.database, run)
+
+    def again(self, run: str) -> None:
+        """Make a further attempt at a run that is due."""
+        assert due(self.database) == [run]
+        self.runner.run(run)
+
+    def status(self, run: str) -> str:
+        return view(self.database, run).status
 
     def output(self, run: orm.RunView, stream: str = "stdout") -> str:
         pieces = orm.output(self.database, run.uuid, run.attempt, stream)
@@ -100,7 +115,8 @@ class Place:
 
 @pytest.fixture
 def place(database: orm.Database, tmp_path: Path) -> Iterator[Place]:
-    stop = Stop()
+    stop, lease = Stop(), Lease()
+    lease.set(orm.new_uuid(), now() + 600)
     runner = Runner(
         database=database,
         applications={},
@@ -108,6 +124,7 @@ def place(database: orm.Database, tmp_path: Path) -> Iterator[Place]:
         home=tmp_path,
         host="this-host",
         stop=stop,
+        lease=lease,
     )
     yield Place(database, runner)
     stop.close()
@@ -187,6 +204,7 @@ def test_the_run_is_named_in_variables(place: Place) -> None:
         "DISPATCHER_RUN": run.uuid,
         "DISPATCHER_ATTEMPT": "1",
         "DISPATCHER_APPLICATION": "tell",
+        "DISPATCHER_WORKER": place.runner.lease.worker,
     }
 
 
@@ -426,7 +444,8 @@ def test_an_attempt_that_is_no_longer_ours_records_nothing(place: Place, tmp_pat
     thread = threading.Thread(target=place.runner.run, args=(run,))
     thread.start()
     wait_until(lambda: view(place.database, run).status == "running")
-    orm.release(place.database, orm.Claim(run, 1, "shell", "", ""), orm.Outcome(), [])
+    [held] = orm.held(place.database, place.runner.lease.worker)
+    assert orm.crash(place.database, held, "it was taken away", 3) is orm.State.QUEUED
     (tmp_path / "go").unlink()
     thread.join(DEADLINE)
     assert view(place.database, run).status == "queued"
@@ -438,7 +457,7 @@ def test_a_stop_before_the_claim_leaves_the_run_to_others(place: Place) -> None:
     place.runner.stop.request()
     place.runner.run(run)
     assert orm.run(place.database, run)[1] == ()
-    assert orm.publish(place.database, 10)[0] == [run]
+    assert due(place.database) == [run]
 
 
 @pytest.mark.parametrize(("keep", "kept"), [(Keep.FAILED, False), (Keep.ALWAYS, True)])
@@ -460,13 +479,409 @@ def test_a_stop_during_a_run_releases_it(
 
 def test_a_run_that_was_released_is_taken_up_again(place: Place) -> None:
     run = place.offer(shell("echo $DISPATCHER_ATTEMPT"), make_event())
-    claim = orm.claim(place.database, run, "a host that was stopped")
+    claim = orm.claim(place.database, run, claimant())
     assert claim is not None
-    orm.release(place.database, claim, orm.Outcome(), [])
-    orm.publish(place.database, 10)
+    orm.release(place.database, claim, orm.Outcome(), [], due=0)
+    assert due(place.database) == [run]
     place.runner.run(run)
     assert view(place.database, run).status == "succeeded"
     assert place.output(view(place.database, run)) == "2\n"
+
+
+def test_without_a_lease_a_run_is_left_to_others(place: Place) -> None:
+    run = place.offer(shell("exit 0"), make_event())
+    place.runner.lease.set(place.runner.lease.worker, now() - 1)
+    place.runner.run(run)
+    assert orm.run(place.database, run)[1] == ()
+    assert due(place.database) == [run]
+
+
+def test_an_orphan_leaves_a_run_to_others(place: Place) -> None:
+    run = place.offer(shell("exit 0"), make_event())
+    place.runner.stop.inherited()  # nobody has the creator's end now
+    place.runner.run(run)
+    assert orm.run(place.database, run)[1] == ()
+    assert due(place.database) == [run]
+
+
+def test_without_the_database_a_run_is_not_claimed(place: Place) -> None:
+    run = place.offer(shell("exit 0"), make_event())
+    change(place.database, "ALTER TABLE attempt RENAME TO elsewhere")
+    with pytest.raises(DatabaseUnavailableError):
+        place.runner.run(run)
+    change(place.database, "ALTER TABLE elsewhere RENAME TO attempt")
+    assert place.folders() == []
+    place.runner.run(run)
+    assert view(place.database, run).status == "succeeded"
+
+
+# Retries
+
+
+def retrying(script: str, /, **settings: Any) -> Application:  # noqa: ANN401 - any of Retry's fields
+    """An application that may be tried three times, at once unless something else is given."""
+    return replace(shell(script), retry=Retry(**{"retries": 2, "delay": 0.0, **settings}))
+
+
+def test_a_failure_is_followed_by_as_many_attempts_as_there_are_retries(place: Place) -> None:
+    run = place.run(retrying("exit 3")).uuid
+    seen = [place.status(run)]
+    for _ in range(2):
+        assert due(place.database) == [run]
+        place.runner.run(run)
+        seen.append(place.status(run))
+    assert seen == ["retrying", "retrying", "failed"]
+    assert due(place.database) == []
+    ended, attempts = orm.run(place.database, run)
+    assert (ended.attempt, ended.error) == (3, "it ended with exit code 3")
+    assert [(each.exit_code, each.error) for each in attempts] == [
+        (3, "it ended with exit code 3")
+    ] * 3
+
+
+def test_a_success_ends_the_retries(place: Place) -> None:
+    run = place.run(retrying("test $DISPATCHER_ATTEMPT = 2")).uuid
+    place.again(run)
+    ended, attempts = orm.run(place.database, run)
+    assert (ended.status, ended.error, ended.attempt) == ("succeeded", None, 2)
+    assert [each.exit_code for each in attempts] == [1, 0]
+    assert due(place.database) == []
+
+
+def test_a_run_between_two_attempts_says_what_went_wrong(place: Place) -> None:
+    run = place.run(retrying("exit 3", delay=1000.0))
+    assert (run.status, run.error, run.exit_code) == ("retrying", "it ended with exit code 3", 3)
+    assert run.finished is None
+
+
+def test_the_output_of_every_attempt_is_kept(place: Place) -> None:
+    run = place.run(retrying("echo $DISPATCHER_ATTEMPT; exit 1")).uuid
+    place.again(run)
+    place.again(run)
+    output = [orm.output(place.database, run, attempt, "stdout") for attempt in (1, 2, 3)]
+    assert [piece.data for pieces in output for piece in pieces] == [b"1\n", b"2\n", b"3\n"]
+
+
+def test_the_folder_of_every_failed_attempt_is_kept(place: Place) -> None:
+    run = place.run(retrying("test $DISPATCHER_ATTEMPT = 3")).uuid
+    place.again(run)
+    place.again(run)
+    assert place.status(run) == "succeeded"
+    assert place.folders() == [f"{run}.1", f"{run}.2"]
+
+
+@pytest.mark.parametrize(
+    ("attempt", "longest"), [(1, 100.0), (2, 200.0), (3, 400.0), (4, 450.0), (5, 450.0)]
+)
+def test_an_attempt_follows_within_its_delay(place: Place, attempt: int, longest: float) -> None:
+    run = place.run(retrying("exit 1", retries=9, delay=100.0, delay_max=450.0)).uuid
+    for _ in range(attempt - 1):
+        change(place.database, "UPDATE run SET due = 0")
+        place.again(run)
+    ended, attempts = orm.run(place.database, run)
+    assert ended.due is not None
+    finished = attempts[-1].finished
+    assert finished is not None
+    assert len(attempts) == attempt
+    assert finished - 1 <= ended.due <= finished + longest
+
+
+def test_the_delays_differ(place: Place) -> None:
+    application = retrying("exit 1", delay=1000.0)
+    waits = [place.run(application, make_event(number)).due for number in range(5)]
+    assert len({round(wait or 0.0) for wait in waits}) > 1
+
+
+def test_a_retry_is_not_due_before_its_time(place: Place) -> None:
+    run = place.run(retrying("exit 1", delay=100_000.0, delay_max=100_000.0)).uuid
+    change(place.database, "UPDATE run SET due = due + 10")
+    assert due(place.database) == []
+    assert place.status(run) == "retrying"
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [
+        ("exit 75", "retrying"),
+        ("exit 1", "failed"),
+        ("kill -9 $$", "failed"),
+        ("echo no JSON > $DISPATCHER_RESULT; exit 75", "retrying"),
+        ("echo no JSON > $DISPATCHER_RESULT", "failed"),
+    ],
+)
+def test_only_the_exit_codes_that_are_named_are_retried(
+    place: Place, script: str, status: str
+) -> None:
+    assert place.run(retrying(script, exit_codes=frozenset({75}))).status == status
+
+
+@pytest.mark.parametrize(
+    "application",
+    [
+        pytest.param(retrying("kill -9 $$"), id="a signal"),
+        pytest.param(replace(retrying("sleep 60"), timeout=0.2), id="its time was up"),
+        pytest.param(retrying("echo no JSON > $DISPATCHER_RESULT"), id="its result"),
+        pytest.param(
+            Application("app", Command("no-such-program", ()), retry=Retry(1)), id="no program"
+        ),
+        pytest.param(
+            Application(
+                "app", Command("echo", (Argument((Placeholder("data.path"),)),)), retry=Retry(1)
+            ),
+            id="a placeholder",
+        ),
+    ],
+)
+def test_any_failure_is_retried(place: Place, application: Application) -> None:
+    assert place.run(application).status == "retrying"
+
+
+def test_a_stop_is_no_failure(place: Place) -> None:
+    run = place.offer(retrying("exit 1", retries=1), make_event())
+    claim = orm.claim(place.database, run, claimant())
+    assert claim is not None
+    orm.release(place.database, claim, orm.Outcome(), [], due=0)
+    place.again(run)
+    assert place.status(run) == "retrying"
+    place.again(run)
+    assert place.status(run) == "failed"
+
+
+def test_a_retry_by_hand_has_all_retries_again(place: Place) -> None:
+    run = place.run(retrying("exit 1", retries=1)).uuid
+    place.again(run)
+    assert place.status(run) == "failed"
+    orm.retry(place.database, run, place.runner.applications)
+    place.again(run)
+    assert (place.status(run), view(place.database, run).attempt) == ("retrying", 3)
+
+
+# Cancelling
+
+
+@dataclass
+class Begun:
+    """An attempt in a thread of its own, whose application has begun."""
+
+    run: str
+    workplace: Workplace
+    attempt: Future[None]
+
+
+@pytest.fixture
+def begin(place: Place, tmp_path: Path) -> Iterator[Callable[..., Begun]]:
+    """Begins an attempt; its application touches the file `begun` when it has."""
+    with ThreadPoolExecutor(1) as pool:
+
+        def begin(script: str, /, **settings: Any) -> Begun:  # noqa: ANN401 - any of its fields
+            application = replace(shell(script.format(f"touch '{tmp_path}/begun'")), **settings)
+            run = place.offer(application, make_event())
+            workplace = Workplace.of(place.runner.directory, run, 1)
+            begun = Begun(run, workplace, pool.submit(place.runner.run, run))
+            wait_until((tmp_path / "begun").exists, timeout=DEADLINE)
+            return begun
+
+        yield begin
+        place.runner.stop.request()
+
+
+def test_who_is_asked_to_cancel_ends_it(place: Place, begin: Callable[..., Begun]) -> None:
+    begun = begin("echo said; {}; exec sleep 60", retry=Retry(5))
+    begun.workplace.ask_to_cancel()
+    begun.attempt.result(DEADLINE)
+    ended, [attempt] = orm.run(place.database, begun.run)
+    assert (ended.status, ended.error, ended.signal) == (
+        "cancelled", "it was cancelled", "SIGTERM",
+    )  # fmt: skip
+    assert (attempt.error, attempt.signal) == ("it was cancelled", "SIGTERM")
+    assert place.output(ended) == "said\n"
+    assert place.folders() == []
+
+
+def test_who_tidies_up_when_it_is_cancelled_is_cancelled(
+    place: Place, begin: Callable[..., Begun]
+) -> None:
+    begun = begin("trap 'exit 0' TERM; {}; while :; do sleep 0.05; done")
+    begun.workplace.ask_to_cancel()
+    begun.attempt.result(DEADLINE)
+    ended = view(place.database, begun.run)
+    assert (ended.status, ended.exit_code) == ("cancelled", 0)
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(Keep.ALWAYS, True), (Keep.NEVER, False)])
+def test_the_folder_of_a_cancelled_attempt_is_kept_as_configured(
+    place: Place, begin: Callable[..., Begun], keep: Keep, *, kept: bool
+) -> None:
+    begun = begin("{}; exec sleep 60", keep=keep)
+    begun.workplace.ask_to_cancel()
+    begun.attempt.result(DEADLINE)
+    assert place.folders() == ([f"{begun.run}.1"] if kept else [])
+
+
+def test_who_ends_before_it_is_cancelled_has_ended(
+    place: Place, begin: Callable[..., Begun], tmp_path: Path
+) -> None:
+    (tmp_path / "go").touch()
+    begun = begin("{}; while test -e '" + str(tmp_path) + "/go'; do sleep 0.02; done")
+    assert orm.ask_to_cancel(place.database, begun.run) is orm.State.RUNNING
+    (tmp_path / "go").unlink()
+    begun.attempt.result(DEADLINE)
+    ended = view(place.database, begun.run)
+    assert (ended.status, ended.cancelling) == ("succeeded", False)
+
+
+def test_a_stop_of_what_was_to_be_cancelled_cancels_it(
+    place: Place, begin: Callable[..., Begun]
+) -> None:
+    begun = begin("{}; exec sleep 60")
+    orm.ask_to_cancel(place.database, begun.run)
+    place.runner.stop.request()
+    begun.attempt.result(DEADLINE)
+    ended = view(place.database, begun.run)
+    assert (ended.status, ended.cancelling, ended.due) == ("cancelled", False, None)
+    assert due(place.database) == []
+
+
+def test_a_failure_of_what_was_to_be_cancelled_is_not_retried(
+    place: Place, begin: Callable[..., Begun], tmp_path: Path
+) -> None:
+    (tmp_path / "go").touch()
+    script = "{}; while test -e '" + str(tmp_path) + "/go'; do sleep 0.02; done; exit 3"
+    begun = begin(script, retry=Retry(5, delay=0.0))
+    orm.ask_to_cancel(place.database, begun.run)
+    (tmp_path / "go").unlink()
+    begun.attempt.result(DEADLINE)
+    assert view(place.database, begun.run).status == "cancelled"
+
+
+def test_to_ask_for_what_is_not_there_does_no_harm(place: Place) -> None:
+    workplace = Workplace.of(place.runner.directory, "nobody", 1)
+    workplace.ask_to_cancel()
+    assert not workplace.cancel_asked()
+    assert place.folders() == []
+
+
+# The lease
+
+
+@pytest.mark.parametrize("successor", [False, True], ids=["expired", "another"])
+def test_a_lease_that_is_lost_ends_it_and_nothing_is_recorded(
+    place: Place, begin: Callable[..., Begun], *, successor: bool
+) -> None:
+    begun = begin("trap '' TERM; {}; while :; do sleep 0.05; done", kill_after=60.0)
+    before = orm.run(place.database, begun.run)
+    lost = now()
+    worker = orm.new_uuid() if successor else place.runner.lease.worker
+    place.runner.lease.set(worker, now() + 600 if successor else now())
+    begun.attempt.result(DEADLINE)
+    assert now() - lost < 3
+    assert orm.run(place.database, begun.run) == before
+    assert place.output(before[0]) == ""
+
+
+def test_a_lease_that_is_lost_before_the_end_is_recorded_records_nothing(
+    place: Place, begin: Callable[..., Begun]
+) -> None:
+    begun = begin("{}; sleep 0.3")
+    change(place.database, "ALTER TABLE attempt RENAME TO elsewhere")
+    _, not_done = wait([begun.attempt], timeout=1.2)
+    place.runner.lease.set(place.runner.lease.worker, 0.0)
+    change(place.database, "ALTER TABLE elsewhere RENAME TO attempt")
+    begun.attempt.result(DEADLINE)
+    assert not_done
+    assert view(place.database, begun.run).status == "running"
+
+
+# The database is away
+
+
+def test_an_outcome_waits_for_the_database(place: Place, begin: Callable[..., Begun]) -> None:
+    begun = begin("echo said; {}; echo 4 > $DISPATCHER_RESULT; sleep 0.3")
+    change(place.database, "ALTER TABLE output RENAME TO elsewhere")
+    _, not_done = wait([begun.attempt], timeout=1.5)
+    status = view(place.database, begun.run).status
+    change(place.database, "ALTER TABLE elsewhere RENAME TO output")
+    begun.attempt.result(DEADLINE)
+    ended = view(place.database, begun.run)
+    assert (len(not_done), status) == (1, "running")
+    assert (ended.status, ended.result, place.output(ended)) == ("succeeded", 4, "said\n")
+
+
+def test_an_outcome_waits_for_a_server_that_is_away(
+    place: Place, begin: Callable[..., Begun], postgres_url: str
+) -> None:
+    server = urlsplit(postgres_url)
+    proxy = Proxy(server.port or 5432)
+    proxy.up()
+    url = server._replace(netloc=f"{server.username}@127.0.0.1:{proxy.port}").geturl()
+    database = orm.Database(url)
+    try:
+        database.prepare(attempts=1, wait=0)
+        place.database = database
+        place.runner = replace(place.runner, database=database)
+        begun = begin("echo said; {}; echo 4 > $DISPATCHER_RESULT; sleep 0.5")
+        proxy.down()
+        _, not_done = wait([begun.attempt], timeout=2)
+        proxy.up()
+        begun.attempt.result(DEADLINE)
+        ended = view(database, begun.run)
+    finally:
+        proxy.down()
+        database.close()
+    assert not_done
+    assert (ended.status, ended.result) == ("succeeded", 4)
+
+
+# The disk is full
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_without_room_a_run_is_released_for_later(
+    place: Place, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    run = place.offer(retrying("exit 0"), make_event())
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "makedirs", refuse)
+        place.runner.run(run)
+    released, [attempt] = orm.run(place.database, run)
+    assert (released.status, released.error) == ("queued", None)
+    assert (attempt.error or "").startswith("there is no room for its working directory")
+    assert attempt.finished is not None
+    assert released.due is not None
+    assert released.due == pytest.approx(attempt.finished + 30, abs=2)
+    assert due(place.database) == []
+
+
+def test_an_attempt_without_room_is_no_failure(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    run = place.offer(retrying("exit 1", retries=1), make_event())
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "makedirs", refuse)
+        place.runner.run(run)
+    change(place.database, "UPDATE run SET due = 0")
+    place.again(run)
+    assert place.status(run) == "retrying"
+
+
+def test_what_was_made_before_the_room_ended_is_removed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    run = place.offer(shell("exit 0"), make_event())
+    with monkeypatch.context() as patched:
+        patched.setattr(Event, "to_json", refuse)
+        place.runner.run(run)
+    assert view(place.database, run).status == "queued"
+    assert place.folders() == []
 
 
 @pytest.mark.parametrize(("name", "result"), [("add", 9), ("mul", 24)])

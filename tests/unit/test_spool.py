@@ -1,19 +1,24 @@
-"""The file broker, with a sender and two takers at the same time."""
+"""The file broker: several senders and takers at the same time, and reading in an event loop."""
 
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Empty
 from typing import Any
 
-from kombu import Connection
+import pytest
+from kombu import Connection, Consumer, Producer, Queue
+from kombu.asynchronous import Hub
 
 from pacifica.dispatcher import spool
+from tests.support import wait_until
+from tests.unit.conftest import DEADLINE
 
 MESSAGES = 1500
 
 
-def connection(folder: Path) -> Any:  # noqa: ANN401 - kombu's type depends on the transport
+def connection(folder: Path, interval: float = 0.01) -> Any:  # noqa: ANN401 - kombu is untyped
     spool.install()
     for each in ("messages", "control"):
         (folder / each).mkdir(exist_ok=True)
@@ -21,6 +26,7 @@ def connection(folder: Path) -> Any:  # noqa: ANN401 - kombu's type depends on t
         "data_folder_in": str(folder / "messages"),
         "data_folder_out": str(folder / "messages"),
         "control_folder": str(folder / "control"),
+        "polling_interval": interval,
     }
     return Connection("filesystem://localhost", transport_options=options)
 
@@ -70,3 +76,137 @@ def test_an_exchange_is_made_by_several_at_once(tmp_path: Path) -> None:
     with connection(tmp_path) as reader:
         tables = [reader.default_channel.get_table(f"exchange-{each}") for each in range(30)]
     assert [len(table) for table in tables] == [8] * 30
+
+
+class Reader:
+    """A consumer in an event loop, as a worker's is; it takes so many messages at a time."""
+
+    def __init__(self, folder: Path, interval: float, room: int) -> None:
+        """Begin to consume; nothing is read before the loop turns."""
+        self.taken: list[Any] = []
+        self._messages: list[Any] = []
+        self.hub: Any = Hub()
+        self._connection = connection(folder, interval)
+        queue = Queue("q", routing_key="q")
+        self._consumer = Consumer(self._connection.default_channel, [queue], accept=["json"])
+        self._consumer.register_callback(self._take)
+        self._consumer.qos(prefetch_count=room)
+        self._consumer.consume()
+        self._connection.register_with_event_loop(self.hub)
+        self.transport = self._connection.transport
+
+    def _take(self, body: object, message: Any) -> None:  # noqa: ANN401 - kombu is untyped
+        self.taken.append(body)
+        self._messages.append(message)
+
+    def turn(self) -> None:
+        """Let the loop turn once; it sleeps until there is something to do."""
+        self.hub.run_once()
+
+    def take(self, number: int) -> list[Any]:
+        """Let the loop turn until so many messages have been taken; gives them."""
+
+        def enough() -> bool:
+            self.turn()
+            return len(self.taken) >= number
+
+        wait_until(enough, f"{number} messages", DEADLINE)
+        return self.taken
+
+    def acknowledge(self) -> None:
+        """Acknowledge the message that came first."""
+        self._messages.pop(0).ack()
+
+    def close(self) -> None:
+        self._connection.close()
+        self.hub.close()
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Iterator[Callable[..., Reader]]:
+    """Makes readers."""
+    readers: list[Reader] = []
+
+    def read(interval: float = 0.01, room: int = 1) -> Reader:
+        readers.append(Reader(tmp_path, interval, room))
+        return readers[-1]
+
+    yield read
+    for reader in readers:
+        reader.close()
+
+
+def send(folder: Path, *bodies: str) -> None:
+    with connection(folder) as sender:
+        for body in bodies:
+            Producer(sender.default_channel).publish(
+                body, serializer="json", routing_key="q", declare=[Queue("q")]
+            )
+
+
+def test_celery_is_told_that_an_event_loop_can_be_used(read: Callable[..., Reader]) -> None:
+    assert read().transport.implements.asynchronous
+
+
+def test_messages_come_through_the_loop(tmp_path: Path, read: Callable[..., Reader]) -> None:
+    reader = read(room=10)
+    send(tmp_path, "one", "two")
+    assert sorted(reader.take(2)) == ["one", "two"]
+    assert list((tmp_path / "messages").iterdir()) == []
+
+
+def test_a_message_that_is_sent_later_comes_too(
+    tmp_path: Path, read: Callable[..., Reader]
+) -> None:
+    reader = read(room=10)
+    for _ in range(3):
+        reader.turn()
+    assert reader.taken == []
+    send(tmp_path, "later")
+    assert reader.take(1) == ["later"]
+
+
+def test_no_more_messages_come_than_there_is_room_for(
+    tmp_path: Path, read: Callable[..., Reader]
+) -> None:
+    reader = read(room=2)
+    send(tmp_path, "one", "two", "three")
+    reader.take(2)
+    for _ in range(5):
+        reader.turn()
+    assert len(reader.taken) == 2
+    assert len(list((tmp_path / "messages").iterdir())) == 1
+
+
+def test_an_acknowledgement_makes_room_at_once(tmp_path: Path, read: Callable[..., Reader]) -> None:
+    reader = read(interval=3600.0)
+    send(tmp_path, "one", "two", "three")
+    reader.transport.read_soon()
+    reader.take(1)
+    reader.acknowledge()
+    reader.take(2)
+    reader.acknowledge()
+    assert sorted(reader.take(3)) == ["one", "three", "two"]
+
+
+def test_two_readers_take_each_message_once(tmp_path: Path, read: Callable[..., Reader]) -> None:
+    readers = [read(room=100), read(room=100)]
+    send(tmp_path, *(str(number) for number in range(50)))
+
+    def all_taken() -> bool:
+        for reader in readers:
+            reader.turn()
+        return sum(len(reader.taken) for reader in readers) >= 50
+
+    wait_until(all_taken, timeout=DEADLINE)
+    taken = [int(body) for reader in readers for body in reader.taken]
+    assert sorted(taken) == list(range(50))
+
+
+def test_without_a_loop_an_acknowledgement_does_no_harm(tmp_path: Path) -> None:
+    send(tmp_path, "one")
+    with connection(tmp_path) as taker:
+        message = Queue("q")(taker.default_channel).get(accept=["json"])
+        assert message is not None
+        message.ack()
+        assert Queue("q")(taker.default_channel).get() is None

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pacifica.dispatcher.applications import BUILT_IN, Application
+from pacifica.dispatcher.applications import BUILT_IN, Application, Retry
 from pacifica.dispatcher.command import Command
 from pacifica.dispatcher.config import values
 from pacifica.dispatcher.config.settings import (
@@ -26,6 +26,12 @@ from pacifica.dispatcher.filters import ATTRIBUTE_DIALECTS, Filter
 T = TypeVar("T")
 
 _APPLICATION = "application:"
+_RETRY = {
+    "retries": "retries",
+    "retry_delay": "delay",
+    "retry_delay_max": "delay_max",
+    "retry_exit_codes": "exit_codes",
+}
 
 
 def load(file: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -167,8 +173,17 @@ class _Reader:
         ways = [found.pop(way) for way in ("command", "handler") if way in found]
         if not ways:
             return None
-        way = _from_home(ways[0], home)
-        return Application(name, way, rule=tuple(rule), environment=environment, **found)
+        if "concurrency_key" in found:
+            found.setdefault("concurrency", 1)
+        retry = Retry(**{ours: found.pop(key) for key, ours in _RETRY.items() if key in found})
+        return Application(
+            name,
+            _from_home(ways[0], home),
+            rule=tuple(rule),
+            environment=environment,
+            retry=retry,
+            **found,
+        )
 
     def _items(self, section: str) -> dict[str, str]:
         """A section's keys and texts; only a command may go on in further lines."""

@@ -59,10 +59,12 @@ class WorkerSettings:
     Attributes:
         directory: where working directories are made.
         stop_grace: seconds that running applications get when the worker is asked to stop.
+        lease: seconds without a heartbeat after which what the worker runs is taken up by others.
     """
 
     directory: Path = Path("runs")
     stop_grace: float = 30.0
+    lease: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from pacifica.dispatcher.applications import Handler, Keep
-from pacifica.dispatcher.command import Command
+from pacifica.dispatcher.applications import PRIORITIES, Handler, Keep, Rate
+from pacifica.dispatcher.command import Argument, Command
 from pacifica.dispatcher.filters import ATTRIBUTE_DIALECTS, Filter
 
 T = TypeVar("T")
@@ -25,6 +25,8 @@ _SIZES = {"": 1, "B": 1} | {
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _QUANTITY = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)\s*([A-Za-z]*)", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_MIN_LEASE = 5
+_MAX_LEASE = 600
 _DATABASES = frozenset({"sqlite", "postgres", "postgresql", "psycopg3", "mysql"})
 _BROKERS = ("amqp", "amqps", "pyamqp", "redis", "rediss", "redis+socket", "filesystem")
 
@@ -136,11 +138,37 @@ def _duration(text: str) -> float:
     return number * unit
 
 
+def _lease(text: str) -> float:
+    seconds = _duration(text)
+    if not _MIN_LEASE <= seconds <= _MAX_LEASE:
+        raise ValueError(f"must be from {_MIN_LEASE} s to {_MAX_LEASE // 60} minutes")
+    return seconds
+
+
 def _positive_duration(text: str) -> float:
     seconds = _duration(text)
     if not seconds:
         raise ValueError("must be longer than nothing")
     return seconds
+
+
+def _exit_codes(text: str) -> frozenset[int]:
+    read = _whole_number(1, 255)
+    return frozenset(read(each) for each in _not_empty(text).replace(",", " ").split())
+
+
+def _rate(text: str) -> Rate:
+    match = re.fullmatch(r"(\d{1,6})\s*/\s*(s|m|h|d)", text, re.ASCII)
+    if not match or not int(match[1]):
+        raise ValueError(f"must be a number for each s, m, h or d, such as 10/m, not {text!r}")
+    return Rate(int(match[1]), _SECONDS[match[2]])
+
+
+def _key(text: str) -> Argument:
+    try:
+        return Argument.parse(_not_empty(text))
+    except ValueError as exc:
+        raise ValueError(f"cannot be used: {exc}") from exc
 
 
 def _flag(text: str) -> bool:
@@ -185,7 +213,7 @@ SECTIONS: Mapping[str, Keys] = {
         "threads": _whole_number(1, 1000),
         "max_event_size": _size(64 * 1024, " (CloudEvents 1.0.2, section 5)"),
     },
-    "worker": {"directory": _directory, "stop_grace": _duration},
+    "worker": {"directory": _directory, "stop_grace": _duration, "lease": _lease},
 }
 """How each key of each section is read."""
 
@@ -197,5 +225,15 @@ APPLICATION_KEYS: Keys = {
     "kill_after": _duration,
     "keep": _keep,
     "max_output": _size(1024, ""),
+    "retries": _whole_number(0, 1_000_000),
+    "retry_delay": _duration,
+    "retry_delay_max": _duration,
+    "retry_exit_codes": _exit_codes,
+    "max_crashes": _whole_number(1, 1_000_000),
+    "concurrency": _whole_number(1, 1_000_000),
+    "concurrency_key": _key,
+    "rate": _rate,
+    "priority": _whole_number(PRIORITIES[0], PRIORITIES[-1]),
+    "queue": name,
 }
 """How each key of a section [application:NAME] is read, beside `exact.…` and the like."""

@@ -1,8 +1,17 @@
 """The database: tables, every transition of a run, every query. Nothing else touches it."""
 
-from pacifica.dispatcher.orm.accept import Accepted, accept
+from pacifica.dispatcher.orm.accept import Accepted, Matched, accept
 from pacifica.dispatcher.orm.database import Database
 from pacifica.dispatcher.orm.intake import Intake
+from pacifica.dispatcher.orm.publish import (
+    OnTheirWay,
+    WakeUp,
+    publish,
+    reconsider,
+    republish_lost,
+    unpublish,
+    wakeups_on_their_way,
+)
 from pacifica.dispatcher.orm.queries import (
     AttemptView,
     EventFilter,
@@ -14,45 +23,80 @@ from pacifica.dispatcher.orm.queries import (
     output,
     run,
 )
-from pacifica.dispatcher.orm.tables import State
+from pacifica.dispatcher.orm.tables import State, new_uuid
 from pacifica.dispatcher.orm.transitions import (
     Claim,
+    Claimant,
     Outcome,
+    ask_to_cancel,
+    cancel,
     claim,
+    crash,
     fail,
-    oldest_wakeup_before,
-    publish,
     release,
-    republish_lost,
+    replay,
+    retry,
+    retry_later,
     save_output,
     succeed,
-    unpublish,
+)
+from pacifica.dispatcher.orm.workers import (
+    Held,
+    Peer,
+    held,
+    leave,
+    lost,
+    peers,
+    register,
+    renew,
+    take,
 )
 
 __all__ = [
     "Accepted",
     "AttemptView",
     "Claim",
+    "Claimant",
     "Database",
     "EventFilter",
     "EventView",
+    "Held",
     "Intake",
+    "Matched",
+    "OnTheirWay",
     "Outcome",
+    "Peer",
     "RunView",
     "State",
+    "WakeUp",
     "accept",
     "application_counts",
+    "ask_to_cancel",
+    "cancel",
     "claim",
+    "crash",
     "event",
     "events",
     "fail",
-    "oldest_wakeup_before",
+    "held",
+    "leave",
+    "lost",
+    "new_uuid",
     "output",
+    "peers",
     "publish",
+    "reconsider",
+    "register",
     "release",
+    "renew",
+    "replay",
     "republish_lost",
+    "retry",
+    "retry_later",
     "run",
     "save_output",
     "succeed",
+    "take",
     "unpublish",
+    "wakeups_on_their_way",
 ]

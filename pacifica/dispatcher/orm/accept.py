@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from itertools import islice
 from operator import itemgetter
 
+from pacifica.dispatcher.applications import Application
 from pacifica.dispatcher.events import Event
 from pacifica.dispatcher.orm.database import Database
 from pacifica.dispatcher.orm.queries import status_of
 from pacifica.dispatcher.orm.tables import EventRow, RunRow, State, new_uuid
 
 _EVENT = ("uuid", "identity", "source", "id", "type", "subject", "received", "sent")
-_RUN = ("uuid", "event", "application", "state", "attempt", "due", "queued")
+_RUN = (
+    *("uuid", "event", "application", "state", "attempt", "due", "queued"),
+    *("queue", "priority", "slot", "origin"),
+)
+Matched = tuple[Event, Sequence[Application]]
+"""An event and the applications that it is for."""
+
 _CHUNK = 500
 """Rows looked up by one statement; databases limit the parameters of one."""
 
@@ -35,12 +42,12 @@ class Accepted:
     applications: tuple[str, ...]
 
 
-def accept(database: Database, events: Sequence[tuple[Event, Sequence[str]]]) -> list[Accepted]:
+def accept(database: Database, events: Sequence[Matched]) -> list[Accepted]:
     """Store events and a run for each of their applications; all of them, or none.
 
     Args:
         database: where to.
-        events: each event with the names of the applications that it matched.
+        events: each event with the applications that it matched.
 
     Raises:
         DatabaseUnavailableError: nothing was stored.
@@ -58,20 +65,39 @@ def accept(database: Database, events: Sequence[tuple[Event, Sequence[str]]]) ->
             if added == len(rows)
             else _first_uuids(database, [row[1] for row in rows])
         )
-        runs = [
-            (new_uuid(), row[0], name, State.QUEUED.value, 0, now, now)
-            for row, (_, names) in zip(rows, events, strict=True)
-            if first[row[1]] == row[0]
-            for name in names
-        ]
-        if runs:
-            database.insert("run", _RUN, runs)
+        insert_runs(
+            database,
+            [
+                new_run(row[0], event, application, now)
+                for row, (event, applications) in zip(rows, events, strict=True)
+                if first[row[1]] == row[0]
+                for application in applications
+            ],
+        )
     return [
-        Accepted(row[0], State.QUEUED if names else "unmatched", False, tuple(names))
+        Accepted(
+            row[0], State.QUEUED if matched else "unmatched", False, tuple(a.name for a in matched)
+        )
         if first[row[1]] == row[0]
         else _duplicate(database, first[row[1]])
-        for row, (_, names) in zip(rows, events, strict=True)
+        for row, (_, matched) in zip(rows, events, strict=True)
     ]
+
+
+def new_run(
+    uuid: str, event: Event, application: Application, now: float, origin: str | None = None
+) -> tuple[object, ...]:
+    """A row for `insert_runs`: a run that is due at once, for the event of this uuid."""
+    return (
+        *(new_uuid(), uuid, application.name, State.QUEUED.value, 0, now, now),
+        *(application.queue, application.priority, application.slot(event), origin),
+    )
+
+
+def insert_runs(database: Database, rows: Sequence[tuple[object, ...]]) -> None:
+    """Insert runs inside a transaction."""
+    if rows:
+        database.insert("run", _RUN, rows)
 
 
 def _identity(event: Event) -> str:
@@ -89,6 +115,7 @@ def _first_uuids(database: Database, identities: Iterable[str]) -> dict[str, str
 
 def _duplicate(database: Database, uuid: str) -> Accepted:
     with database.reading():
-        query = RunRow.select(RunRow.application, RunRow.state).where(RunRow.event == uuid)
+        query = RunRow.select(RunRow.application, RunRow.state)
+        query = query.where(RunRow.event == uuid, RunRow.superseded == 0)
         runs = list(query.order_by(RunRow.uuid).tuples().execute(database.peewee))
     return Accepted(uuid, status_of([state for _, state in runs]), True, tuple(n for n, _ in runs))

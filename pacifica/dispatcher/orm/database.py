@@ -1,10 +1,11 @@
 """One database: opening it, keeping its tables up to date, transactions, and its errors as ours."""
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,14 @@ _SQLITE_PRAGMAS = {
 }
 _ROWS = 500  # that one statement inserts; databases limit its parameters
 _BUSY_TIMEOUT = 60  # seconds that a write waits for another process's
+_CONNECT_TIMEOUT = 5  # seconds that a server may take to answer
+_LINK_TIMEOUT = 60  # seconds after which a server that says nothing is given up
 _POOL_TIMEOUT = 30  # seconds that a thread waits for a connection
+_DOWN = re.compile(
+    "refused|starting up|shutting down|recovery mode|not yet accepting|No such file", re.IGNORECASE
+)
+"""What a server, or its machine, says when nobody can be connected."""
+
 _MIGRATION_LOCK = "pacifica.dispatcher migrations"
 
 
@@ -33,23 +41,36 @@ class Database:
     """A database that several threads may use.
 
     A thread keeps its connection to SQLite; one to a server comes from a pool each time.
+
+    Attributes:
+        name: its URL without the password.
+        is_server: whether it can die while what works with it goes on.
     """
 
-    def __init__(self, url: str, *, connections: int = 20) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        connections: int = 20,
+        quiet: AbstractContextManager[object] | None = None,
+    ) -> None:
         """Choose the database; nothing is connected yet.
 
         Args:
             url: a peewee connection URL.
             connections: how many connections to a server are used at the most.
+            quiet: is entered around each use; whoever holds it knows that no thread is inside the
+                database's library, whose locks a fork would copy as they are.
 
         Raises:
             DatabaseUrlError: the URL cannot be used, or the database's driver is not installed.
         """
         self.peewee = _open(url, connections)
         self.name = _without_password(url)
-        self._pooled = not isinstance(self.peewee, SqliteDatabase)
+        self.is_server = not isinstance(self.peewee, SqliteDatabase)
         self._postgres = isinstance(self.peewee, PostgresqlDatabase)
-        self._lock = nullcontext() if self._pooled else threading.Lock()
+        self._lock = nullcontext() if self.is_server else threading.Lock()
+        self._quiet = quiet or nullcontext()
 
     def prepare(self, attempts: int, wait: float) -> None:
         """Connect and bring the tables up to date.
@@ -77,19 +98,28 @@ class Database:
 
         Args:
             durable: wait until it is on disk. Without, a power cut may undo it, unless a durable
-                one followed; the death of a process does not. MySQL knows no difference.
+                one followed; so may the death of a PostgreSQL server, but of no process of ours.
+                MySQL knows no difference.
 
         Raises:
             DatabaseUnavailableError: the database cannot be reached or cannot write.
         """
         with self._lock, self._connected():
-            if not self._pooled:
+            if not self.is_server:
                 level = "FULL" if durable else "NORMAL"
                 self.peewee.execute_sql(f"PRAGMA synchronous = {level}")
             with self.peewee.atomic():
                 if not durable and self._postgres:
                     self.peewee.execute_sql("SET LOCAL synchronous_commit TO OFF")
                 yield
+
+    def alone(self) -> None:
+        """Inside a transaction, first of all: wait until no other one that calls this is open.
+
+        SQLite has no two that write anyway.
+        """
+        if self.is_server:
+            self.peewee.execute_sql("SELECT name FROM gate FOR UPDATE").fetchall()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -160,28 +190,31 @@ class Database:
         """Close this thread's connection and, to a server, all idle ones."""
         if not self.peewee.is_closed():
             self.peewee.close()
-        if self._pooled:
+        if self.is_server:
             self.peewee.close_idle()
 
     @contextmanager
     def _connected(self) -> Iterator[None]:
         try:
-            opened = self.peewee.connect(reuse_if_open=True)
-            try:
-                yield
-            finally:
-                if opened and self._pooled:
-                    self.peewee.close()
+            with self._quiet:
+                opened = self.peewee.connect(reuse_if_open=True)
+                try:
+                    yield
+                finally:
+                    if opened and self.is_server:
+                        self.peewee.close()
         except (peewee.DatabaseError, peewee.InterfaceError) as exc:
             if not _is_unavailable(exc):
                 raise
             self._drop_connection()
+            cause = _first_cause(exc)
             raise DatabaseUnavailableError(
-                f"the database {self.name} cannot be used: {_first_cause(exc)}"
+                f"the database {self.name} cannot be used: {cause}",
+                for_all=not self.is_server or _DOWN.search(cause) is not None,
             ) from exc
 
     def _drop_connection(self) -> None:
-        if self._pooled:
+        if self.is_server:
             self.peewee.close_idle()
         elif not self.peewee.is_closed() and not self.peewee.in_transaction():
             self.peewee.close()
@@ -196,7 +229,7 @@ class Database:
     def _write_ahead(self) -> None:
         """Give SQLite a write-ahead log, for good; it does not wait for others by itself here."""
         deadline = time.monotonic() + _BUSY_TIMEOUT
-        while not self._pooled:
+        while not self.is_server:
             try:
                 self.peewee.execute_sql("PRAGMA journal_mode = wal")
                 break
@@ -232,6 +265,9 @@ def _open(url: str, connections: int) -> Any:  # noqa: ANN401 - peewee is untype
         options = {"pragmas": _SQLITE_PRAGMAS, "lock_type": "IMMEDIATE", "timeout": _BUSY_TIMEOUT}
     elif scheme in {"postgres", "postgresql", "psycopg3"}:
         options["field_types"] = {"LONGTEXT": "TEXT", "LONGBLOB": "BYTEA"}
+        options |= {"connect_timeout": _CONNECT_TIMEOUT, "tcp_user_timeout": _LINK_TIMEOUT * 1000}
+    else:
+        options |= {"connect_timeout": _CONNECT_TIMEOUT, "read_timeout": _LINK_TIMEOUT}
     name = scheme if scheme == "sqlite" else f"{scheme}+pool"
     try:
         return from_url(

@@ -25,7 +25,15 @@ _PRECEDENCE: tuple[State, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run and how its last attempt stands; times are seconds since the epoch."""
+    """A run and how its last attempt stands; times are seconds since the epoch.
+
+    Attributes:
+        due: when it may start, while it waits and has no wake-up on its way.
+        crashes: how many of its attempts died with their worker.
+        cancelling: whether it runs, and was asked to end.
+        origin: the run that it repeats, after a replay.
+        superseded: whether a replay of the event has taken its place.
+    """
 
     uuid: str
     event: str
@@ -40,6 +48,11 @@ class RunView:
     started: float | None
     finished: float | None
     host: str | None
+    due: float | None
+    crashes: int
+    cancelling: bool
+    origin: str | None
+    superseded: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +169,13 @@ def output(database: Database, uuid: str, attempt: int, stream: str | None) -> l
 
 
 def application_counts(database: Database) -> dict[str, dict[str, int]]:
-    """How many runs each application has in each state."""
+    """How many runs each application has in each state; superseded ones do not count."""
     query = RunRow.select(RunRow.application, RunRow.state, fn.COUNT(RunRow.uuid))
     counts: dict[str, dict[str, int]] = {}
     with database.reading():
-        grouped = query.group_by(RunRow.application, RunRow.state).tuples()
+        grouped = (
+            query.where(RunRow.superseded == 0).group_by(RunRow.application, RunRow.state).tuples()
+        )
         for application, state, number in grouped.execute(database.peewee):
             counts.setdefault(application, {})[state] = number
     return counts
@@ -198,7 +213,8 @@ def _status_conditions(status: str) -> list[Any]:
 
 
 def _has_run(condition: Any) -> Any:  # noqa: ANN401 - peewee is untyped
-    return fn.EXISTS(RunRow.select(RunRow.uuid).where(RunRow.event == EventRow.uuid, condition))
+    runs = RunRow.select(RunRow.uuid)
+    return fn.EXISTS(runs.where(RunRow.event == EventRow.uuid, RunRow.superseded == 0, condition))
 
 
 def _event_views(database: Database, query: Any) -> list[EventView]:  # noqa: ANN401 - peewee is untyped
@@ -209,7 +225,7 @@ def _event_views(database: Database, query: Any) -> list[EventView]:  # noqa: AN
     return [
         EventView(
             row["uuid"],
-            status_of([each.status for each in runs[row["uuid"]]]),
+            status_of([each.status for each in runs[row["uuid"]] if not each.superseded]),
             row["received"],
             row["sent"],
             tuple(runs[row["uuid"]]),
@@ -247,6 +263,11 @@ def _run_views(database: Database, condition: Any) -> list[RunView]:  # noqa: AN
             started=row["started"],
             finished=row["finished"],
             host=row["host"],
+            due=row["due"],
+            crashes=row["crashes"],
+            cancelling=row["cancelling"] is not None,
+            origin=row["origin"],
+            superseded=bool(row["superseded"]),
         )
         for row in query.dicts().execute(database.peewee)
     ]

@@ -24,11 +24,11 @@ class State(enum.StrEnum):
     """The state of a run; each names who moves it on."""
 
     QUEUED = "queued"  # a worker claims it
-    RUNNING = "running"  # its worker records the outcome, or releases it when it must stop
+    RUNNING = "running"  # its worker records the outcome; recovery, when the worker is lost
     RETRYING = "retrying"  # a worker claims it once it is due
     SUCCEEDED = "succeeded"  # final
-    FAILED = "failed"  # final
-    CANCELLED = "cancelled"  # final
+    FAILED = "failed"  # final, unless somebody asks for a retry
+    CANCELLED = "cancelled"  # final, unless somebody asks for a retry
 
 
 class LongTextField(TextField):
@@ -74,6 +74,11 @@ class RunRow(Model):
     """One application for one event.
 
     A waiting run either is due at a time (`due`) or has a wake-up on its way since (`published`).
+    One that is due may be held back by a limit: `blocked` names it. A running one has a `worker`.
+
+    `slot` is the place that it takes among those of its application that may run at once, `queue`
+    the Celery queue (empty: the installation's), `cancelling` when somebody asked to cancel it,
+    `origin` the run that it repeats after a replay, which made that one `superseded`.
     """
 
     uuid = CharField(36, primary_key=True)
@@ -83,10 +88,20 @@ class RunRow(Model):
     attempt = IntegerField()
     due = DoubleField(null=True)
     published = DoubleField(null=True)
+    blocked = CharField(200, null=True)
+    queue = CharField(100)
+    priority = IntegerField()
+    slot = CharField(64)
+    worker = CharField(36, null=True)
+    crashes = IntegerField()
+    failures = IntegerField()
+    cancelling = DoubleField(null=True)
     queued = DoubleField()
     finished = DoubleField(null=True)
     result = LongTextField(null=True)
     error = LongTextField(null=True)
+    origin = CharField(36, null=True)
+    superseded = IntegerField()
 
     class Meta:
         """The table."""
@@ -100,6 +115,8 @@ class AttemptRow(Model):
     run = ForeignKeyField(RunRow, column_name="run", on_delete="CASCADE", index=False)
     number = IntegerField()
     host = CharField(255)
+    worker = CharField(36, null=True)
+    pid = IntegerField(null=True)
     started = DoubleField()
     finished = DoubleField(null=True)
     exit_code = IntegerField(null=True)

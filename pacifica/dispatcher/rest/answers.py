@@ -15,6 +15,7 @@ from pacifica.dispatcher import events, orm
 from pacifica.dispatcher.applications import Application
 from pacifica.dispatcher.command import Command
 from pacifica.dispatcher.errors import (
+    ConflictError,
     DatabaseUnavailableError,
     DispatcherError,
     EventError,
@@ -36,6 +37,7 @@ _STATUS: Final[Mapping[type[DispatcherError], HTTPStatus]] = {
     EventError: HTTPStatus.BAD_REQUEST,
     RequestError: HTTPStatus.BAD_REQUEST,
     NotFoundError: HTTPStatus.NOT_FOUND,
+    ConflictError: HTTPStatus.CONFLICT,
     TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedFormatError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     UuidError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -143,8 +145,17 @@ def event_text(view: orm.EventView) -> str:
 
 
 def only_result(view: orm.EventView) -> Json:
-    """The result of an event's only run; None when it has none or several."""
-    return view.runs[0].result if len(view.runs) == 1 else None
+    """The result of an event's only run; None when it has none or several.
+
+    Runs whose place others have taken in a replay do not count.
+    """
+    results = [run.result for run in view.runs if not run.superseded]
+    return results[0] if len(results) == 1 else None
+
+
+def replayed_document(uuid: str, runs: Sequence[str]) -> Json:
+    """What is told of a replay."""
+    return {"uuid": uuid, "status": orm.State.QUEUED, "runs": list(runs)}
 
 
 def run_document(view: orm.RunView) -> dict[str, Json]:
@@ -199,6 +210,6 @@ def dumps(value: Json) -> str:
 
 def _with_times(view: orm.RunView | orm.AttemptView) -> dict[str, Json]:
     return {
-        name: timestamp(value) if name in {"queued", "started", "finished"} else value
+        name: timestamp(value) if name in {"queued", "started", "finished", "due"} else value
         for name, value in asdict(view).items()
     }

@@ -113,6 +113,17 @@ def only_uuid(path: Sequence[str]) -> str:
     return text
 
 
+def action(path: Sequence[str], *known: str) -> str:
+    """What is to be done with the thing whose uuid comes first in the path.
+
+    Raises:
+        NotFoundError: no action that is known stands there.
+    """
+    if len(path) != 2 or path[1] not in known:  # noqa: PLR2004 - a uuid and an action
+        raise NotFoundError("there is nothing at this address to POST to")
+    return path[1]
+
+
 def parameters(query: Query, readers: Readers) -> dict[str, Any]:
     """The parameters that were given, each read by its reader.
 

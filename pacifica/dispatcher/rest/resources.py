@@ -18,6 +18,9 @@ from pacifica.dispatcher.publisher import Publisher
 from pacifica.dispatcher.rest import answers, requests
 from pacifica.dispatcher.rest.requests import Query
 
+_BY_HAND = ("/dispatch", "org.pacifica.dispatcher.dispatch")
+"""Source and type of the event that stands for a run by hand."""
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -40,17 +43,22 @@ class Service:
     def accept(self, arrived: Sequence[events.Event]) -> list[orm.Accepted]:
         """Store events with a run for every application that they match."""
         return self.store(
-            [
-                (event, [each.name for each in matching(self.applications.values(), event)])
-                for event in arrived
-            ]
+            [(event, matching(self.applications.values(), event)) for event in arrived]
         )
 
-    def store(self, matched: Sequence[tuple[events.Event, Sequence[str]]]) -> list[orm.Accepted]:
-        """Store events with a run for each of the applications named."""
+    def store(self, matched: Sequence[orm.Matched]) -> list[orm.Accepted]:
+        """Store events with a run for each of their applications."""
         accepted = self.intake.accept(matched) if matched else []
         self.publisher.wake()
         return accepted
+
+    def matching(self, event: events.Event, before: Sequence[str]) -> list[Application]:
+        """What an event matches today; one that was dispatched by hand has what it had before."""
+        if (event.source, event.type) == _BY_HAND:
+            return [
+                each for each in self.applications.values() if each.dispatch and each.name in before
+            ]
+        return list(matching(self.applications.values(), event))
 
 
 class _Resource:
@@ -113,6 +121,20 @@ class Event(_Resource):
         view = orm.event(self._service.database, requests.only_uuid(path))
         return answers.answer_json_text(answers.event_text(view))
 
+    def POST(self, /, *path: str, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+        """Replay the event: run what it matches today, in the place of its former runs."""
+        requests.parameters(query, {})
+        requests.action(path, "replay")
+        service = self._service
+        view = orm.event(service.database, requests.only_uuid(path[:1]))
+        event = events.parse(view.sent)
+        matched = service.matching(event, [run.application for run in view.runs])
+        runs = orm.replay(service.database, view.uuid, event, matched)
+        service.publisher.wake()
+        cherrypy.response.status = HTTPStatus.ACCEPTED
+        cherrypy.response.headers["Location"] = f"/status/{view.uuid}"
+        return answers.answer_json(answers.replayed_document(view.uuid, runs))
+
 
 class Status(_Resource):
     """What became of an event."""
@@ -139,7 +161,7 @@ class Dispatch(_Resource):
         if application is None or not application.dispatch:
             raise NotFoundError("there is no application of this name with dispatch = yes")
         event = _dispatched(application.name, path[1:])
-        [accepted] = self._service.store([(event, [application.name])])
+        [accepted] = self._service.store([(event, [application])])
         cherrypy.response.status = HTTPStatus.ACCEPTED
         cherrypy.response.headers["Location"] = f"/status/{accepted.uuid}"
         return answers.answer_text(accepted.uuid)
@@ -161,6 +183,21 @@ class Runs(_Resource):
         if with_output:
             return self._output(view, query)
         requests.parameters(query, {})
+        return answers.answer_json(answers.attempts_document(view, attempts))
+
+    def POST(self, /, *path: str, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+        """Cancel the run, or retry it."""
+        requests.parameters(query, {})
+        action = requests.action(path, "cancel", "retry")
+        run = requests.only_uuid(path[:1])
+        if action == "cancel":
+            orm.ask_to_cancel(self._service.database, run)
+        else:
+            orm.retry(self._service.database, run, self._service.applications)
+            self._service.publisher.wake()
+        view, attempts = orm.run(self._service.database, run)
+        cherrypy.response.status = HTTPStatus.ACCEPTED
+        cherrypy.response.headers["Location"] = f"/runs/{run}"
         return answers.answer_json(answers.attempts_document(view, attempts))
 
     def _output(self, view: orm.RunView, query: Query) -> bytes:
@@ -271,8 +308,8 @@ def _dispatched(name: str, arguments: Sequence[str]) -> events.Event:
             {
                 "specversion": "1.0",
                 "id": str(uuid.uuid4()),
-                "source": "/dispatch",
-                "type": "org.pacifica.dispatcher.dispatch",
+                "source": _BY_HAND[0],
+                "type": _BY_HAND[1],
                 "subject": name,
                 "time": answers.timestamp(datetime.now(UTC).timestamp()),
                 "data": [_integer_or_text(each) for each in arguments],

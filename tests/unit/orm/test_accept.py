@@ -8,12 +8,12 @@ import pytest
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.errors import DatabaseUnavailableError
-from tests.unit.conftest import at_once, change, claimed_run, count, make_event
+from tests.unit.conftest import app, apps, at_once, change, claimed_run, count, make_event, view
 
 
 def test_an_event_gets_a_run_for_each_application(database: orm.Database) -> None:
     event = make_event(subject="a file")
-    [accepted] = orm.accept(database, [(event, ["one", "two"])])
+    [accepted] = orm.accept(database, [(event, apps("one", "two"))])
     assert accepted == orm.Accepted(accepted.uuid, "queued", False, ("one", "two"))
     stored = orm.event(database, accepted.uuid)
     assert stored.sent == event.sent
@@ -32,14 +32,14 @@ def test_an_event_without_an_application_is_unmatched(database: orm.Database) ->
 def test_another_process_sees_it_as_soon_as_it_is_accepted(
     database: orm.Database, tmp_path: Path
 ) -> None:
-    orm.accept(database, [(make_event(), ["app"])])
+    orm.accept(database, [(make_event(), apps("app"))])
     with closing(sqlite3.connect(tmp_path / "db.sqlite3")) as other:
         assert other.execute("SELECT COUNT(*) FROM run").fetchone() == (1,)
 
 
 def test_the_same_source_and_id_is_the_same_event(database: orm.Database) -> None:
-    [first] = orm.accept(database, [(make_event(type="one"), ["app"])])
-    [again] = orm.accept(database, [(make_event(type="two"), ["other"])])
+    [first] = orm.accept(database, [(make_event(type="one"), apps("app"))])
+    [again] = orm.accept(database, [(make_event(type="two"), apps("other"))])
     assert again == orm.Accepted(first.uuid, "queued", True, ("app",))
     assert (count(database, "event"), count(database, "run")) == (1, 1)
 
@@ -47,7 +47,7 @@ def test_the_same_source_and_id_is_the_same_event(database: orm.Database) -> Non
 def test_a_duplicate_is_answered_with_the_status_of_the_first(database: orm.Database) -> None:
     claim = claimed_run(database)
     orm.succeed(database, claim, orm.Outcome(exit_code=0), [])
-    [again] = orm.accept(database, [(make_event(), ["app"])])
+    [again] = orm.accept(database, [(make_event(), apps("app"))])
     assert again == orm.Accepted(claim.event, "succeeded", True, ("app",))
 
 
@@ -64,13 +64,13 @@ def test_a_duplicate_is_answered_with_the_status_of_the_first(database: orm.Data
 def test_another_source_or_id_is_another_event(
     database: orm.Database, one: dict[str, str], other: dict[str, str]
 ) -> None:
-    batch = [(make_event(**each), ["app"]) for each in (one, other)]
+    batch = [(make_event(**each), apps("app")) for each in (one, other)]
     assert [each.duplicate for each in orm.accept(database, batch)] == [False, False]
     assert count(database, "run") == 2
 
 
 def test_a_duplicate_inside_a_batch_is_known(database: orm.Database) -> None:
-    batch = [(make_event(number), ["app"]) for number in (1, 2, 1)]
+    batch = [(make_event(number), apps("app")) for number in (1, 2, 1)]
     first, second, third = orm.accept(database, batch)
     assert [first.duplicate, second.duplicate, third.duplicate] == [False, False, True]
     assert third == orm.Accepted(first.uuid, "queued", True, ("app",))
@@ -78,8 +78,10 @@ def test_a_duplicate_inside_a_batch_is_known(database: orm.Database) -> None:
 
 
 def test_a_large_batch_with_known_events_is_told_apart(database: orm.Database) -> None:
-    known = orm.accept(database, [(make_event(number), ["app"]) for number in range(0, 1200, 2)])
-    batch = orm.accept(database, [(make_event(number), ["app"]) for number in range(1200)])
+    known = orm.accept(
+        database, [(make_event(number), apps("app")) for number in range(0, 1200, 2)]
+    )
+    batch = orm.accept(database, [(make_event(number), apps("app")) for number in range(1200)])
     assert [each.uuid for each in batch[::2]] == [each.uuid for each in known]
     assert all(each.duplicate for each in batch[::2])
     assert not any(each.duplicate for each in batch[1::2])
@@ -95,7 +97,7 @@ def test_accepted_events_keep_the_order_of_the_batch(database: orm.Database) -> 
 
 def test_two_threads_that_accept_the_same_event_agree(database: orm.Database) -> None:
     def accept(number: int) -> orm.Accepted:
-        [accepted] = orm.accept(database, [(make_event(number), ["app"])])
+        [accepted] = orm.accept(database, [(make_event(number), apps("app"))])
         database.close()
         return accepted
 
@@ -108,7 +110,7 @@ def test_two_threads_that_accept_the_same_event_agree(database: orm.Database) ->
 
 def test_two_processes_that_accept_crossed_batches_agree(database: orm.Database, url: str) -> None:
     other = orm.Database(url)
-    batch = [(make_event(number), ["app"]) for number in range(100)]
+    batch = [(make_event(number), apps("app")) for number in range(100)]
 
     def accept(mine: orm.Database, order: int) -> list[orm.Accepted]:
         accepted = orm.accept(mine, batch[::order])
@@ -127,14 +129,14 @@ def test_what_does_not_fit_on_a_full_disk_is_not_stored(
 ) -> None:
     with database.reading():
         database.fetch("PRAGMA max_page_count = 1", ())  # SQLite takes the pages that there are
-    batch = [(make_event(number, data="x" * 100_000), ["app"]) for number in range(events)]
+    batch = [(make_event(number, data="x" * 100_000), apps("app")) for number in range(events)]
     with pytest.raises(DatabaseUnavailableError, match="full"):
         orm.accept(database, batch)
     assert (count(database, "event"), count(database, "run")) == (0, 0)
 
 
 def test_what_comes_when_the_disk_has_room_again_is_stored(database: orm.Database) -> None:
-    batch = [(make_event(data="x" * 100_000), ["app"])]
+    batch = [(make_event(data="x" * 100_000), apps("app"))]
     with database.reading():
         database.fetch("PRAGMA max_page_count = 1", ())
     with pytest.raises(DatabaseUnavailableError):
@@ -148,5 +150,21 @@ def test_what_comes_when_the_disk_has_room_again_is_stored(database: orm.Databas
 def test_a_batch_is_stored_whole_or_not_at_all(database: orm.Database) -> None:
     change(database, "ALTER TABLE run RENAME TO elsewhere")
     with pytest.raises(DatabaseUnavailableError):
-        orm.accept(database, [(make_event(number), ["app"]) for number in range(3)])
+        orm.accept(database, [(make_event(number), apps("app")) for number in range(3)])
     assert count(database, "event") == 0
+
+
+def test_a_run_goes_where_its_application_goes(database: orm.Database) -> None:
+    wanted = [app("one", queue="large", priority=1), app("two", queue="gpu", priority=9)]
+    orm.accept(database, [(make_event(), wanted)])
+    found = dict(orm.publish(database, 10, {})[0])
+    names = {queue: view(database, run).application for run, queue in found.items()}
+    assert names == {"large": "one", "gpu": "two"}
+
+
+def test_a_duplicate_is_answered_with_the_runs_that_a_replay_made(database: orm.Database) -> None:
+    claim = claimed_run(database)
+    orm.fail(database, claim, orm.Outcome(), [])
+    orm.replay(database, claim.event, make_event(), apps("other"))
+    [again] = orm.accept(database, [(make_event(), apps("app"))])
+    assert again == orm.Accepted(claim.event, "queued", True, ("other",))

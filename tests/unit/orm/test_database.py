@@ -1,6 +1,7 @@
 """One database: opening, migrations, transactions, waiting for others, errors that are ours."""
 
 import logging
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -12,11 +13,21 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from playhouse.migrations import Runner
 
-from pacifica.dispatcher import orm
+from pacifica.dispatcher import migrations, orm
 from pacifica.dispatcher.errors import DatabaseUnavailableError, DatabaseUrlError
 from tests.support import wait_until
-from tests.unit.conftest import DEADLINE, at_once, change, count, make_event
+from tests.unit.conftest import (
+    DEADLINE,
+    apps,
+    at_once,
+    change,
+    claimed,
+    count,
+    due,
+    make_event,
+)
 
 _MIGRATE = """
 import sys
@@ -65,7 +76,7 @@ def test_processes_that_start_at_once_share_the_migrations(url: str) -> None:
     ends = [(process.communicate(timeout=30)[1], process.returncode) for process in processes]
     assert ends == [("", 0)] * 5
     database = orm.Database(url)
-    assert count(database, "schema_migration") == 1
+    assert count(database, "schema_migration") == 2
     database.close()
 
 
@@ -100,7 +111,7 @@ def test_a_write_waits_for_that_of_another_connection(
     database: orm.Database, tmp_path: Path
 ) -> None:
     def write() -> None:
-        orm.accept(database, [(make_event(), ["app"])])
+        orm.accept(database, [(make_event(), apps("app"))])
         database.close()
 
     with held_lock(tmp_path / "db.sqlite3") as other, ThreadPoolExecutor(1) as pool:
@@ -121,7 +132,7 @@ def test_reading_does_not_wait_for_a_write(database: orm.Database, tmp_path: Pat
 def test_many_threads_write_at_once(database: orm.Database) -> None:
     def write(thread: int) -> None:
         for number in range(20):
-            orm.accept(database, [(make_event(f"{thread}/{number}"), ["app"])])
+            orm.accept(database, [(make_event(f"{thread}/{number}"), apps("app"))])
         database.close()
 
     at_once(*(partial(write, thread) for thread in range(8)))
@@ -136,7 +147,7 @@ def test_a_transaction_that_fails_leaves_nothing(database: orm.Database) -> None
 
     with pytest.raises(KeyError):
         fail()
-    assert count(database, "schema_migration") == 1
+    assert count(database, "schema_migration") == 2
 
 
 def test_a_database_that_is_not_prepared_does_not_pass_the_check(url: str) -> None:
@@ -185,9 +196,9 @@ def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path, url: str) -> 
 def test_a_lost_table_is_unavailable_and_its_return_is_noticed(database: orm.Database) -> None:
     change(database, "ALTER TABLE run RENAME TO elsewhere")
     with pytest.raises(DatabaseUnavailableError):
-        orm.accept(database, [(make_event(), ["app"])])
+        orm.accept(database, [(make_event(), apps("app"))])
     change(database, "ALTER TABLE elsewhere RENAME TO run")
-    orm.accept(database, [(make_event(), ["app"])])
+    orm.accept(database, [(make_event(), apps("app"))])
     assert count(database, "run") == 1
 
 
@@ -220,3 +231,134 @@ def test_a_server_that_does_not_listen_is_unavailable(url: str) -> None:
 def test_a_port_that_is_none_is_an_error_of_the_url() -> None:
     with pytest.raises(DatabaseUrlError, match="cannot be used"):
         orm.Database("postgresql://user@host:port/name")
+
+
+def test_whoever_is_alone_is_waited_for_by_others_who_want_to_be(postgres_url: str) -> None:
+    database = orm.Database(postgres_url)
+    database.prepare(attempts=1, wait=0)
+
+    def be_alone() -> None:
+        with database.transaction():
+            database.alone()
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction():
+            database.alone()
+            other = pool.submit(be_alone)
+            waited = not wait([other], timeout=0.3).done
+        other.result(DEADLINE)
+    assert waited
+    database.close()
+
+
+def test_whoever_is_alone_holds_up_nobody_else(postgres_url: str) -> None:
+    database = orm.Database(postgres_url)
+    database.prepare(attempts=1, wait=0)
+    with ThreadPoolExecutor(1) as pool, database.transaction():
+        database.alone()
+        event = (make_event(), apps("app"))
+        [accepted] = pool.submit(orm.accept, database, [event]).result(DEADLINE)
+    assert orm.event(database, accepted.uuid).status == "queued"
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:////no/such/folder/db.sqlite3",
+        "postgresql://user@127.0.0.1:1/name",
+        "postgresql:///name?host=/no/such/folder",
+        "mysql://user@127.0.0.1:1/name",
+    ],
+)
+def test_a_database_that_is_down_is_away_for_all(url: str) -> None:
+    with pytest.raises(DatabaseUnavailableError) as caught:
+        orm.Database(url).check()
+    assert caught.value.for_all
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
+def test_a_server_that_hangs_up_may_still_answer_others(scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        port = server.getsockname()[1]
+
+        def hang_up() -> None:
+            server.accept()[0].close()
+
+        hung_up = pool.submit(hang_up)
+        with pytest.raises(DatabaseUnavailableError) as caught:
+            orm.Database(f"{scheme}://user@127.0.0.1:{port}/name").check()
+        hung_up.result(DEADLINE)
+    assert not caught.value.for_all
+
+
+def test_a_database_that_is_missing_on_its_server_may_be_there_for_others(
+    postgres_url: str,
+) -> None:
+    with pytest.raises(DatabaseUnavailableError) as caught:
+        orm.Database(f"{postgres_url}_missing").check()
+    assert not caught.value.for_all
+
+
+@pytest.fixture
+def old_database(database_url: str) -> Iterator[orm.Database]:
+    """A database of each kind as the first version left it, with a run in each of its states."""
+    database = orm.Database(database_url)
+    with database.reading():
+        folder = str(Path(migrations.__file__).parent)
+        Runner(database.peewee, folder, table_name="schema_migration").up("0001_first_tables")
+    event = ("event", "0" * 64, "/tests", "1", "org.example", 10.0, make_event().sent)
+    columns = ("uuid", "identity", "source", "id", "type", "received", "sent")
+    runs = [
+        ("due", "event", "app", "queued", 0, 11.0, None, 11.0, None),
+        ("published", "event", "app", "queued", 0, None, 12.0, 11.0, None),
+        ("running", "event", "app", "running", 1, None, None, 11.0, None),
+        ("succeeded", "event", "app", "succeeded", 1, None, None, 11.0, 14.0),
+    ]
+    names = ("uuid", "event", "application", "state", "attempt")
+    attempts = [(run, 1, "host", 13.0) for run in ("running", "succeeded")]
+    with database.transaction():
+        database.insert("event", columns, [event])
+        database.insert("run", (*names, "due", "published", "queued", "finished"), runs)
+        database.insert("attempt", ("run", "number", "host", "started"), attempts)
+    yield database
+    database.close()
+
+
+def test_runs_of_the_first_version_are_kept_as_they_were(old_database: orm.Database) -> None:
+    old_database.prepare(attempts=1, wait=0)
+    runs = orm.event(old_database, "event").runs
+    assert [(run.uuid, run.status, run.host, run.due, run.finished) for run in runs] == [
+        ("due", "queued", None, 11.0, None),
+        ("published", "queued", None, None, None),
+        ("running", "running", "host", None, None),
+        ("succeeded", "succeeded", "host", None, 14.0),
+    ]
+    assert {(run.crashes, run.cancelling, run.origin, run.superseded) for run in runs} == {
+        (0, False, None, False)
+    }
+
+
+def test_runs_of_the_first_version_go_on(old_database: orm.Database) -> None:
+    old_database.prepare(attempts=1, wait=0)
+    assert due(old_database) == ["due"]
+    for run in ("due", "published"):
+        claim = claimed(old_database, run)
+        assert orm.succeed(old_database, claim, orm.Outcome(), [])
+    assert {each.status for each in orm.event(old_database, "event").runs} == {
+        "running",
+        "succeeded",
+    }
+
+
+def test_the_second_migration_is_applied_once(old_database: orm.Database) -> None:
+    for _ in range(2):
+        old_database.prepare(attempts=1, wait=0)
+    assert (count(old_database, "gate"), count(old_database, "schema_migration")) == (1, 2)
+
+
+def test_names_of_applications_differ_by_case_in_each_table(each_database: orm.Database) -> None:
+    with each_database.transaction():
+        paces = [("app", 1.0), ("APP", 2.0)]
+        each_database.insert("pace", ("application", "free_at"), paces)
+    assert count(each_database, "pace") == 2

@@ -1,14 +1,16 @@
 """Events that several threads bring at once."""
 
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.errors import DatabaseUnavailableError
-from tests.unit.conftest import make_event
+from tests.unit.conftest import DEADLINE, apps, change, make_event
 
 THREADS = 8
 
@@ -21,7 +23,7 @@ def test_each_thread_gets_its_own_answer(database: orm.Database) -> None:
         together.wait()
         for number in range(20):
             batch = [
-                (make_event(f"{thread}-{number}-{each}"), [f"app-{thread}"]) for each in (1, 2)
+                (make_event(f"{thread}-{number}-{each}"), apps(f"app-{thread}")) for each in (1, 2)
             ]
             accepted = intake.accept(batch)
             assert [each.applications for each in accepted] == [(f"app-{thread}",)] * 2
@@ -39,7 +41,7 @@ def test_the_same_event_from_all_threads_is_stored_once(database: orm.Database) 
 
     def bring(_: int) -> orm.Accepted:
         together.wait()
-        [accepted] = intake.accept([(make_event("same"), ["app"])])
+        [accepted] = intake.accept([(make_event("same"), apps("app"))])
         database.close()
         return accepted
 
@@ -57,7 +59,7 @@ def test_every_thread_hears_of_a_database_that_is_away(tmp_path: Path) -> None:
     def bring(number: int) -> None:
         together.wait()
         with pytest.raises(DatabaseUnavailableError):
-            intake.accept([(make_event(number), ["app"])])
+            intake.accept([(make_event(number), apps("app"))])
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(bring, range(THREADS)))
@@ -69,9 +71,9 @@ def test_nobody_fails_for_what_another_brought(database: orm.Database) -> None:
 
     def bring(number: int) -> bool:
         together.wait()
-        names = ["app", None] if number == 0 else ["app"]
+        name: Any = None if number == 0 else "app"
         try:
-            intake.accept([(make_event(number), names)])  # type: ignore[list-item]
+            intake.accept([(make_event(number), apps(name))])
         except Exception:  # noqa: BLE001 - the database refuses an application without a name
             return False
         finally:
@@ -81,3 +83,49 @@ def test_nobody_fails_for_what_another_brought(database: orm.Database) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         assert list(pool.map(bring, range(THREADS))) == [False] + [True] * (THREADS - 1)
     assert len(orm.events(database, orm.EventFilter(), 100)) == THREADS - 1
+
+
+def test_a_database_that_is_away_for_a_moment_is_waited_for(
+    database: orm.Database,
+) -> None:
+    intake = orm.Intake(database)
+    change(database, "ALTER TABLE run RENAME TO elsewhere")
+
+    def bring() -> list[orm.Accepted]:
+        accepted = intake.accept([(make_event(), apps("app"))])
+        database.close()
+        return accepted
+
+    with ThreadPoolExecutor(1) as pool:
+        brought = pool.submit(bring)
+        waited = not wait([brought], timeout=0.5).done
+        change(database, "ALTER TABLE elsewhere RENAME TO run")
+        [accepted] = brought.result(DEADLINE)
+    assert waited
+    assert orm.event(database, accepted.uuid).status == "queued"
+
+
+def test_only_the_first_waits_for_a_database_that_stays_away(database: orm.Database) -> None:
+    intake = orm.Intake(database)
+    change(database, "ALTER TABLE run RENAME TO elsewhere")
+    first, second, third = (refused_after(intake, number) for number in range(3))
+    assert first > 1
+    assert max(second, third) < first / 4
+
+
+def test_patience_returns_with_the_database(database: orm.Database) -> None:
+    intake = orm.Intake(database)
+    change(database, "ALTER TABLE run RENAME TO elsewhere")
+    refused_after(intake, 1)
+    change(database, "ALTER TABLE elsewhere RENAME TO run")
+    intake.accept([(make_event(2), apps("app"))])
+    change(database, "ALTER TABLE run RENAME TO elsewhere")
+    assert refused_after(intake, 3) > 1
+
+
+def refused_after(intake: orm.Intake, number: int) -> float:
+    """Seconds until an event was refused."""
+    began = time.monotonic()
+    with pytest.raises(DatabaseUnavailableError):
+        intake.accept([(make_event(number), apps("app"))])
+    return time.monotonic() - began

@@ -8,7 +8,7 @@ from pacifica.dispatcher import orm
 from pacifica.dispatcher.errors import NotFoundError
 from pacifica.dispatcher.orm.queries import status_of
 from pacifica.dispatcher.output import Piece
-from tests.unit.conftest import accepted_runs, change, claimed_run, make_event
+from tests.unit.conftest import accepted_runs, apps, change, claimed, claimed_run, due, make_event
 
 NOWHERE = "01a20997-c0e5-77ee-8e00-a2944b68dfdf"
 STATES = [state.value for state in orm.State]
@@ -16,7 +16,7 @@ STATES = [state.value for state in orm.State]
 
 def stored(database: orm.Database, number: int, *applications: str, **members: str) -> str:
     """The uuid of a new event."""
-    [accepted] = orm.accept(database, [(make_event(number, **members), applications)])
+    [accepted] = orm.accept(database, [(make_event(number, **members), apps(*applications))])
     return accepted.uuid
 
 
@@ -119,9 +119,9 @@ def test_pages_of_a_filter_follow_one_another(database: orm.Database) -> None:
 
 def test_an_event_shows_how_the_last_attempts_of_its_runs_stand(database: orm.Database) -> None:
     claim = claimed_run(database)
-    orm.release(database, claim, orm.Outcome(signal="SIGTERM"), [])
-    orm.publish(database, 10)
-    again = orm.claim(database, claim.run, "another host")
+    orm.release(database, claim, orm.Outcome(signal="SIGTERM"), [], 0)
+    due(database)
+    again = orm.claim(database, claim.run, orm.Claimant("worker", "another host", 1, {}))
     assert again is not None
     [run] = orm.event(database, claim.event).runs
     assert (run.attempt, run.host, run.signal) == (2, "another host", None)
@@ -151,10 +151,9 @@ def test_pieces_of_one_moment_are_in_the_order_of_the_stream(database: orm.Datab
 
 def test_each_attempt_has_its_own_output(database: orm.Database) -> None:
     first = claimed_run(database)
-    orm.release(database, first, orm.Outcome(), [Piece("stdout", 0, 1.0, b"first")])
-    orm.publish(database, 10)
-    second = orm.claim(database, first.run, "host")
-    assert second is not None
+    orm.release(database, first, orm.Outcome(), [Piece("stdout", 0, 1.0, b"first")], 0)
+    due(database)
+    second = claimed(database, first.run)
     orm.succeed(database, second, orm.Outcome(), [Piece("stdout", 0, 2.0, b"second")])
     data = [
         b"".join(piece.data for piece in orm.output(database, first.run, attempt, None))
@@ -173,3 +172,44 @@ def test_runs_are_counted_by_application_and_state(database: orm.Database) -> No
         "two": {"queued": 1},
         claimed.application: {"running": 1},
     }
+
+
+def superseded_event(database: orm.Database, *applications: str) -> str:
+    """The uuid of an event whose run failed, and which was replayed for these applications."""
+    claim = claimed_run(database)
+    orm.fail(database, claim, orm.Outcome(), [])
+    orm.replay(database, claim.event, make_event(), apps(*applications))
+    return claim.event
+
+
+def test_runs_that_were_superseded_do_not_count_for_the_status(database: orm.Database) -> None:
+    event = orm.event(database, superseded_event(database, "app"))
+    assert (event.status, [run.status for run in event.runs]) == ("queued", ["failed", "queued"])
+
+
+@pytest.mark.parametrize(("status", "times"), [("failed", 0), ("queued", 1)])
+def test_an_event_is_not_found_by_the_status_of_superseded_runs(
+    database: orm.Database, status: str, times: int
+) -> None:
+    event = superseded_event(database, "app")
+    assert found(database, orm.EventFilter(status=status)) == [event] * times
+
+
+def test_an_event_is_not_found_by_the_application_of_superseded_runs(
+    database: orm.Database,
+) -> None:
+    superseded_event(database, "other")
+    assert found(database, orm.EventFilter(application="app")) == []
+
+
+def test_a_run_that_is_to_be_cancelled_says_so(database: orm.Database) -> None:
+    claim = claimed_run(database)
+    before = orm.run(database, claim.run)[0].cancelling
+    orm.ask_to_cancel(database, claim.run)
+    assert (before, orm.run(database, claim.run)[0].cancelling) == (False, True)
+
+
+def test_a_run_says_when_it_is_due(database: orm.Database) -> None:
+    claim = claimed_run(database)
+    orm.release(database, claim, orm.Outcome(), [], 5e9)
+    assert orm.run(database, claim.run)[0].due == 5e9

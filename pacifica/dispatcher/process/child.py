@@ -1,32 +1,37 @@
-"""One child process: spawn it, stream its output, keep its limits, end it. Knows no run.
+"""One child process: spawn it, stream its output, keep its limits, end it and its whole tree.
 
-POSIX and Windows differ in three places only: how a child is spawned so that it and its children
-can be ended together, how that is done, and how output, exit and a stop request are waited for.
+POSIX and Windows differ in how a child is spawned so that it and its children can be signalled
+together, and in how output, exit and an interruption are waited for.
 """
 
 import enum
 import errno
+import math
 import os
 import queue
 import selectors
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Protocol, Self
 
+import psutil
+
 from pacifica.dispatcher.errors import ApplicationError
+from pacifica.dispatcher.process.family import end_family, members, start, wait
 
 TICK: Final = 0.5
 """Seconds after which a sink is ticked at the latest."""
 
 _CHUNK: Final = 256 * 1024
 _DRAIN: Final = 0.25
+_REMAINS: Final = 0.05
 _POLL: Final = 0.02
 
 
@@ -35,7 +40,14 @@ class Cause(enum.Enum):
 
     EXITED = "it ended by itself"
     TIMED_OUT = "its time was up"
-    STOPPED = "a stop was requested"
+    CANCELLED = "it was to be cancelled"
+    STOPPED = "its worker was to stop"
+    ORPHANED = "its worker died"
+    LOST = "its worker lost the right to it"
+
+
+_URGENT: Final = {Cause.ORPHANED: 1.0, Cause.LOST: 1.0}
+"""Seconds between SIGTERM and SIGKILL where there is not the time that the limits give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,16 @@ class Limits:
     kill_after: float
 
 
+class Interruption(Protocol):
+    """What may end a process before its time."""
+
+    def fileno(self) -> int:
+        """Something that becomes readable when it is worth while to ask at once."""
+
+    def cause(self) -> Cause | None:
+        """Why it must end now; asked every TICK seconds at the latest."""
+
+
 class Sink(Protocol):
     """Takes what a process writes, while it runs."""
 
@@ -65,120 +87,71 @@ class Sink(Protocol):
         """Time has passed; called every TICK seconds at the latest."""
 
 
-class Stop:
-    """A request to stop, shared by a process, its threads and the children that it forks.
-
-    It is also made by the death of the process that created it, once every child has called
-    `inherited`: nobody else then holds the other end of the socket pair.
-    """
-
-    def __init__(self) -> None:
-        """Make a request that is not made yet."""
-        self._listening, self._asking = socket.socketpair()
-        self._listening.setblocking(False)
-
-    def request(self) -> None:
-        """Make the request, for good; in the process that created this."""
-        self._asking.shutdown(socket.SHUT_WR)
-
-    def inherited(self) -> None:
-        """Let go of the creator's end; in a child that was forked."""
-        self._asking.close()
-
-    def requested(self) -> bool:
-        """Whether the request was made."""
-        try:
-            return self._listening.recv(1) == b""
-        except BlockingIOError:
-            return False
-
-    def fileno(self) -> int:
-        """A socket that becomes readable with the request."""
-        return self._listening.fileno()
-
-    def close(self) -> None:
-        """Free the sockets."""
-        self._asking.close()
-        self._listening.close()
-
-
 def execute(  # noqa: PLR0913 - a process has this many sides
     arguments: Sequence[str],
     *,
     directory: str | Path,
     environment: Mapping[str, str],
+    marks: Collection[str],
     stdin: str | Path,
     limits: Limits,
-    stop: Stop,
+    interruption: Interruption,
     sink: Sink,
 ) -> Ended:
-    """Run a program to its end, in a session of its own.
-
-    Whatever is left of its process group when it has ended is killed; a process that left the group
-    and keeps the output open is not waited for.
+    """Run a program to its end, in a session of its own; nothing of its tree is left afterwards.
 
     Args:
         arguments: the program and its arguments; no shell sees them.
         directory: its working directory.
         environment: all of its environment.
+        marks: names of variables in it whose values, together, no other application has.
         stdin: the file that it reads from.
         limits: how long it may take.
-        stop: a request that ends it.
+        interruption: what ends it before that.
         sink: takes its output.
 
     Raises:
         ApplicationError: it could not be started; the message says why.
     """
     with open(stdin, "rb") as source:  # noqa: PTH123 - it may be a string
-        child = _spawn(arguments, directory, environment, source, stop)
-    with child:
-        return _attend(child, limits, sink)
+        process = _spawn(arguments, directory, environment, source)
+    with _PlatformChild(process, {name: environment[name] for name in marks}) as child:
+        child.watch(interruption)
+        return _attend(child, limits, interruption, sink)
 
 
-def _attend(child: "_Child", limits: Limits, sink: Sink) -> Ended:
+def _attend(
+    child: "_PlatformChild", limits: Limits, interruption: Interruption, sink: Sink
+) -> Ended:
     cause = Cause.EXITED
-    timeout_at = time.monotonic() + limits.timeout if limits.timeout else float("inf")
-    kill_at = float("inf")
-    while not child.exited:
+    timeout_at = time.monotonic() + limits.timeout if limits.timeout else math.inf
+    kill_at = math.inf
+    killed = False
+    while not child.exited or (cause is not Cause.EXITED and not killed and child.remains()):
         now = time.monotonic()
-        for stream, data in child.read(max(0.0, min(TICK, timeout_at - now, kill_at - now))):
+        pause = _REMAINS if child.exited else min(TICK, timeout_at - now, kill_at - now)
+        for stream, data in child.read(max(0.0, pause)):
             sink.write(stream, data)
         sink.tick()
         now = time.monotonic()
-        if cause is Cause.EXITED and not child.exited and (child.stopping or now >= timeout_at):
-            cause = Cause.STOPPED if child.stopping else Cause.TIMED_OUT
+        new = interruption.cause() or (Cause.TIMED_OUT if now >= timeout_at else Cause.EXITED)
+        begun = cause is not Cause.EXITED
+        if new is not cause and (new in _URGENT if begun else not child.exited):
+            cause = new
             child.terminate()
-            timeout_at, kill_at = float("inf"), now + limits.kill_after
-        elif now >= kill_at:
+            timeout_at = math.inf
+            kill_at = min(kill_at, now + min(limits.kill_after, _URGENT.get(new, math.inf)))
+        if now >= kill_at:
             child.kill()
-            kill_at = float("inf")
-    child.kill()
+            killed, kill_at = True, math.inf
+    code = child.end()
     drained_at = time.monotonic() + _DRAIN
     while child.streams and time.monotonic() < drained_at:
         for stream, data in child.read(_POLL):
             sink.write(stream, data)
-    code = child.wait()
     if code < 0:
         return Ended(None, _signal_name(-code), cause)
     return Ended(code, None, cause)
-
-
-class _Child(Protocol):
-    exited: bool
-    stopping: bool
-    streams: set[str]
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def read(self, timeout: float, /) -> Iterable[tuple[str, bytes]]: ...
-
-    def terminate(self) -> None: ...
-
-    def kill(self) -> None: ...
-
-    def wait(self) -> int: ...
 
 
 def _spawn(
@@ -186,10 +159,9 @@ def _spawn(
     directory: str | Path,
     environment: Mapping[str, str],
     source: IO[bytes],
-    stop: Stop,
-) -> _Child:
+) -> subprocess.Popen[bytes]:
     try:
-        process = subprocess.Popen(  # noqa: S603 - the operator's program, no shell
+        return start(
             arguments,
             stdin=source,
             stdout=subprocess.PIPE,
@@ -197,12 +169,10 @@ def _spawn(
             bufsize=0,
             cwd=directory,
             env=environment,
-            start_new_session=True,
             creationflags=_NEW_GROUP,
         )
     except (OSError, ValueError) as exc:
         raise ApplicationError(_why_not_started(arguments[0], exc)) from exc
-    return _PlatformChild(process, stop)
 
 
 def _why_not_started(program: str, exc: Exception) -> str:
@@ -228,22 +198,57 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
+class _Child:
+    """What is the same on every system."""
+
+    def __init__(self, process: subprocess.Popen[bytes], marks: Mapping[str, str]) -> None:
+        self.exited = False
+        self.streams = {"stdout", "stderr"}
+        self._process = process
+        self._marks = marks
+
+    def terminate(self) -> None:
+        """Ask all of its tree to end."""
+        for process in self._members():
+            with suppress(psutil.Error):
+                process.terminate()
+
+    def kill(self) -> None:
+        """Kill all of its tree that can be found now."""
+        for process in self._members():
+            with suppress(psutil.Error):
+                process.kill()
+
+    def remains(self) -> bool:
+        """Whether something of its tree lives."""
+        return bool(self._members())
+
+    def end(self) -> int:
+        """Reap it and end its tree.
+
+        Returns:
+            its exit code, or the negative number of the signal that ended it.
+        """
+        code = wait(self._process)
+        end_family(self._marks, self._process.pid)
+        return code
+
+    def _members(self) -> list[psutil.Process]:
+        return members(self._marks, self._process.pid)
+
+
 if sys.platform != "win32":
     _NEW_GROUP: Final = 0
 
-    class _PlatformChild:
+    class _PlatformChild(_Child):
         """A child that leads a session; its exit shows on a pidfd, elsewhere it is polled."""
 
-        def __init__(self, process: subprocess.Popen[bytes], stop: Stop) -> None:
-            self._process = process
+        def __init__(self, process: subprocess.Popen[bytes], marks: Mapping[str, str]) -> None:
+            super().__init__(process, marks)
             self._selector = selectors.DefaultSelector()
-            self.exited = False
-            self.stopping = False
-            self.streams = {"stdout", "stderr"}
             for name, pipe in self._pipes():
                 os.set_blocking(pipe.fileno(), False)
                 self._selector.register(pipe, selectors.EVENT_READ, name)
-            self._selector.register(stop.fileno(), selectors.EVENT_READ, "stop")
             self._pidfd = os.pidfd_open(process.pid) if hasattr(os, "pidfd_open") else None
             if self._pidfd is not None:
                 self._selector.register(self._pidfd, selectors.EVENT_READ, "exit")
@@ -254,22 +259,25 @@ if sys.platform != "win32":
         def __exit__(self, *_: object) -> None:
             if self._process.returncode is None:
                 self.kill()
-                self._process.wait()
+                self.end()
             self._selector.close()
             for _name, pipe in self._pipes():
                 pipe.close()
             if self._pidfd is not None:
                 os.close(self._pidfd)
 
+        def watch(self, interruption: Interruption) -> None:
+            """Let `read` return when it is worth while to ask about an interruption."""
+            self._selector.register(interruption.fileno(), selectors.EVENT_READ, "interruption")
+
         def read(self, timeout: float) -> Iterator[tuple[str, bytes]]:
-            """Wait for output, the exit or a stop request; give the output."""
-            wait = timeout if self._pidfd is not None else min(timeout, _POLL)
-            for key, _events in self._selector.select(wait):
+            """Wait for output, the exit or an interruption; give the output."""
+            pause = timeout if self._pidfd is not None else min(timeout, _POLL)
+            for key, _events in self._selector.select(pause):
                 if key.data == "exit":
                     self.exited = True
                     self._selector.unregister(key.fileobj)
-                elif key.data == "stop":
-                    self.stopping = True
+                elif key.data == "interruption":
                     self._selector.unregister(key.fileobj)
                 elif data := os.read(key.fd, _CHUNK):
                     yield key.data, data
@@ -280,23 +288,11 @@ if sys.platform != "win32":
                 options = os.WEXITED | os.WNOHANG | os.WNOWAIT
                 self.exited = os.waitid(os.P_PID, self._process.pid, options) is not None
 
-        def terminate(self) -> None:
-            """Ask the process group to end."""
-            self._signal(signal.SIGTERM)
-
-        def kill(self) -> None:
-            """End the process group; its leader is not reaped yet, so the number is its own."""
-            self._signal(signal.SIGKILL)
-
-        def wait(self) -> int:
-            """Reap the process; its exit code, or the negative number of the signal."""
-            return self._process.wait()
-
-        def _signal(self, number: int) -> None:
-            try:
-                os.killpg(self._process.pid, number)
-            except (ProcessLookupError, PermissionError):
-                return  # nobody is left; macOS says "not permitted" of a group of zombies
+        def end(self) -> int:
+            """Kill its group, which is quick, before the rest of its tree is looked for."""
+            with suppress(ProcessLookupError, PermissionError):  # macOS, of a group of zombies
+                os.killpg(self._process.pid, signal.SIGKILL)
+            return super().end()
 
         def _pipes(self) -> list[tuple[str, IO[bytes]]]:
             pipes = ("stdout", self._process.stdout), ("stderr", self._process.stderr)
@@ -305,16 +301,12 @@ if sys.platform != "win32":
 else:
     _NEW_GROUP: Final = subprocess.CREATE_NEW_PROCESS_GROUP
 
-    class _PlatformChild:
+    class _PlatformChild(_Child):
         """A child in a process group of its own; pipes cannot be selected, so threads read them."""
 
-        def __init__(self, process: subprocess.Popen[bytes], stop: Stop) -> None:
-            self._process = process
-            self._stop = stop
+        def __init__(self, process: subprocess.Popen[bytes], marks: Mapping[str, str]) -> None:
+            super().__init__(process, marks)
             self._output: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
-            self.exited = False
-            self.stopping = False
-            self.streams = {"stdout", "stderr"}
             pipes = ("stdout", process.stdout), ("stderr", process.stderr)
             for name, pipe in pipes:
                 threading.Thread(target=self._pump, args=(name, pipe), daemon=True).start()
@@ -325,10 +317,13 @@ else:
         def __exit__(self, *_: object) -> None:
             if self._process.poll() is None:
                 self.kill()
-                self._process.wait()
+                self.end()
+
+        def watch(self, interruption: Interruption) -> None:
+            """Nothing: `read` returns soon anyway."""
 
         def read(self, timeout: float) -> Iterator[tuple[str, bytes]]:
-            """Wait for output, the exit or a stop request; give the output."""
+            """Wait a little for output or the exit; give the output."""
             try:
                 stream, data = self._output.get(timeout=min(timeout, _POLL))
             except queue.Empty:
@@ -339,20 +334,10 @@ else:
                 else:
                     self.streams.discard(stream)
             self.exited = self._process.poll() is not None
-            self.stopping = self._stop.requested()
 
         def terminate(self) -> None:
             """Ask the process group to end."""
             self._process.send_signal(signal.CTRL_BREAK_EVENT)
-
-        def kill(self) -> None:
-            """End the process and its children."""
-            tree = ["taskkill", "/F", "/T", "/PID", str(self._process.pid)]
-            subprocess.run(tree, check=False, capture_output=True)  # noqa: S603
-
-        def wait(self) -> int:
-            """The exit code."""
-            return self._process.wait()
 
         def _pump(self, name: str, pipe: IO[bytes]) -> None:
             with pipe:

@@ -1,138 +1,26 @@
-"""One child process: how it ends, what it writes, its limits, and that nothing is left of it."""
+"""One child process: how it starts and ends, what it writes, its limits."""
 
 import os
 import resource
-import select
 import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from pacifica.dispatcher.errors import ApplicationError
 from pacifica.dispatcher.output import Capture
-from pacifica.dispatcher.process import Cause, Ended, Limits, Sink, Stop, execute
+from pacifica.dispatcher.process import Cause, Ended, Limits
 from tests.unit.conftest import DEADLINE
+from tests.unit.process.conftest import MARK, Place, Watch, Written
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uses a POSIX shell and signals")
 
-NO_LIMITS = Limits(timeout=None, kill_after=10)
 _IGNORES_SIGTERM = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
-_DAEMON = """
-import subprocess
-import sys
-
-daemon = subprocess.Popen(["sleep", "60"], start_new_session=True)
-print(daemon.pid, flush=True)
-"""
-_STOP_OF_THE_DEAD = """
-import os
-import select
-from pacifica.dispatcher.process import Stop
-
-stop = Stop()
-if os.fork() == 0:
-    stop.inherited()
-    print("made" if stop.requested() else "not made", flush=True)
-    select.select([stop], [], [], 10)
-    print("made" if stop.requested() else "not made", flush=True)
-else:
-    os.read(0, 1)
-os._exit(0)
-"""
-
-
-@dataclass
-class Written:
-    """A sink that keeps everything, and may act on the first output."""
-
-    on_output: Callable[[], object] = lambda: None
-    streams: dict[str, bytes] = field(default_factory=dict)
-    ticks: int = 0
-
-    def write(self, stream: str, data: bytes) -> None:
-        self.streams[stream] = self.streams.get(stream, b"") + data
-        self.on_output()
-
-    def tick(self) -> None:
-        self.ticks += 1
-
-
-@dataclass
-class Place:
-    """Where the tests run programs."""
-
-    directory: Path
-    stop: Stop
-    written: Written
-
-    def run(
-        self,
-        *arguments: str,
-        limits: Limits = NO_LIMITS,
-        environment: Mapping[str, str] = os.environ,
-        stdin: bytes = b"",
-        stop: Stop | None = None,
-        sink: Sink | None = None,
-    ) -> Ended:
-        source = self.directory / "stdin"
-        source.write_bytes(stdin)
-        return execute(
-            arguments,
-            directory=self.directory,
-            environment=environment,
-            stdin=source,
-            limits=limits,
-            stop=stop or self.stop,
-            sink=sink or self.written,
-        )
-
-    def shell(self, script: str, limits: Limits = NO_LIMITS, sink: Sink | None = None) -> Ended:
-        return self.run("/bin/sh", "-c", script, limits=limits, sink=sink)
-
-    def program(self, content: str, mode: int = 0o755) -> str:
-        file = self.directory / "program"
-        file.write_text(content, encoding="utf-8")
-        file.chmod(mode)
-        return str(file)
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    stop = Stop()
-    yield Place(tmp_path, stop, Written())
-    stop.close()
-
-
-class Watch:
-    """A named pipe: whoever opened it for writing lives as long as it is open."""
-
-    def __init__(self, path: Path) -> None:
-        """Make it; a program's shell opens it by `exec 3>fifo`."""
-        os.mkfifo(path)
-        self._reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-
-    def abandoned(self, seconds: float) -> bool:
-        """Whether all who wrote to it end in time."""
-        poll = select.poll()
-        poll.register(self._reader, select.POLLHUP)
-        return bool(poll.poll(seconds * 1000))
-
-    def close(self) -> None:
-        os.close(self._reader)
-
-
-@pytest.fixture
-def watch(tmp_path: Path) -> Iterator[Watch]:
-    watch = Watch(tmp_path / "fifo")
-    yield watch
-    watch.close()
+INTERRUPTIONS = [Cause.CANCELLED, Cause.STOPPED, Cause.ORPHANED, Cause.LOST]
 
 
 @pytest.mark.parametrize("code", [0, 1, 42, 255])
@@ -158,7 +46,7 @@ def test_it_reads_the_file(place: Place) -> None:
 
 
 def test_it_has_this_environment_and_no_other(place: Place) -> None:
-    place.run("/usr/bin/env", environment={"ONE": "1", "TWO": "a b\nc"})
+    place.run("/usr/bin/env", "-u", MARK, "env", environment={"ONE": "1", "TWO": "a b\nc"})
     assert place.written.streams["stdout"] == b"ONE=1\nTWO=a b\nc\n"
 
 
@@ -260,51 +148,94 @@ def test_a_program_that_ends_in_time_has_not_timed_out(place: Place) -> None:
     assert ended == Ended(0, None, Cause.EXITED)
 
 
-def test_background_children_are_killed_at_the_end(place: Place, watch: Watch) -> None:
-    ended = place.shell("exec 3>fifo; sleep 60 & exit 5")
-    assert ended == Ended(5, None, Cause.EXITED)
-    assert watch.abandoned(DEADLINE)
+@pytest.mark.parametrize("cause", INTERRUPTIONS)
+def test_an_interruption_ends_it_with_sigterm(place: Place, cause: Cause) -> None:
+    place.written.on_output = lambda: place.interrupter.interrupt(cause)
+    assert place.shell("echo ready; exec sleep 60") == Ended(None, "SIGTERM", cause)
 
 
-def test_background_children_that_ignore_sigterm_are_killed(place: Place, watch: Watch) -> None:
-    script = f"exec 3>fifo; ({_IGNORES_SIGTERM}) & sleep 60"
-    ended = place.shell(script, Limits(timeout=0.2, kill_after=30))
-    assert ended == Ended(None, "SIGTERM", Cause.TIMED_OUT)
-    assert watch.abandoned(DEADLINE)
-
-
-def test_a_daemon_that_keeps_the_output_open_is_not_waited_for(place: Place) -> None:
-    started = time.monotonic()
-    ended = place.run(sys.executable, "-c", _DAEMON)
-    took = time.monotonic() - started
-    daemon = int(place.written.streams["stdout"])
-    os.kill(daemon, signal.SIGKILL)
-    assert ended == Ended(0, None, Cause.EXITED)
-    assert took < 3
-
-
-def test_a_stop_ends_it(place: Place) -> None:
-    place.written.on_output = place.stop.request
-    ended = place.shell("echo ready; sleep 60")
-    assert ended == Ended(None, "SIGTERM", Cause.STOPPED)
-
-
-def test_a_stop_that_is_ignored_kills_it(place: Place) -> None:
-    place.written.on_output = place.stop.request
+@pytest.mark.parametrize("cause", INTERRUPTIONS)
+def test_an_interruption_that_is_ignored_kills_it(place: Place, cause: Cause) -> None:
+    place.written.on_output = lambda: place.interrupter.interrupt(cause)
     ended = place.shell(_IGNORES_SIGTERM, Limits(timeout=60, kill_after=0.2))
-    assert ended == Ended(None, "SIGKILL", Cause.STOPPED)
+    assert ended == Ended(None, "SIGKILL", cause)
 
 
-def test_a_stop_from_before_the_start_ends_it(place: Place) -> None:
-    place.stop.request()
-    assert place.run("sleep", "60") == Ended(None, "SIGTERM", Cause.STOPPED)
+@pytest.mark.parametrize("cause", INTERRUPTIONS)
+def test_an_interruption_from_before_the_start_ends_it(place: Place, cause: Cause) -> None:
+    place.interrupter.interrupt(cause)
+    assert place.run("sleep", "60") == Ended(None, "SIGTERM", cause)
 
 
-def test_a_stop_ends_all_that_run(place: Place, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cause", INTERRUPTIONS)
+def test_an_interruption_of_which_nothing_tells_is_noticed_all_the_same(
+    place: Place, monkeypatch: pytest.MonkeyPatch, cause: Cause
+) -> None:
+    monkeypatch.setattr(place.interrupter, "cause", lambda: cause)
+    started = time.monotonic()
+    assert place.run("sleep", "60") == Ended(None, "SIGTERM", cause)
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("cause", [Cause.CANCELLED, Cause.STOPPED])
+def test_an_interruption_leaves_the_time_that_was_promised(place: Place, cause: Cause) -> None:
+    place.written.on_output = lambda: place.interrupter.interrupt(cause)
+    script = "trap 'sleep 1.5; exit 7' TERM; echo ready; while :; do sleep 0.05; done"
+    assert place.shell(script, Limits(None, kill_after=30)) == Ended(7, None, cause)
+
+
+@pytest.mark.parametrize("cause", [Cause.LOST, Cause.ORPHANED])
+def test_an_urgent_interruption_kills_in_a_second(place: Place, cause: Cause) -> None:
+    ready: list[float] = []
+
+    def interrupt() -> None:
+        ready.append(time.monotonic())
+        place.interrupter.interrupt(cause)
+
+    place.written.on_output = interrupt
+    ended = place.shell(_IGNORES_SIGTERM, Limits(None, kill_after=60))
+    assert ended == Ended(None, "SIGKILL", cause)
+    assert 1.0 <= time.monotonic() - ready[0] < 4.0
+
+
+@pytest.mark.parametrize("cause", [Cause.LOST, Cause.ORPHANED])
+def test_an_urgent_interruption_shortens_one_that_is_not(place: Place, cause: Cause) -> None:
+    begun = time.monotonic()
+
+    def interrupt() -> None:
+        told = place.written.streams["stdout"]
+        place.interrupter.interrupt(cause if b"asked" in told else Cause.CANCELLED)
+
+    place.written.on_output = interrupt
+    script = "trap 'echo asked' TERM; echo ready; while :; do sleep 0.05; done"
+    ended = place.shell(script, Limits(None, kill_after=60))
+    assert ended == Ended(None, "SIGKILL", cause)
+    assert time.monotonic() - begun < 5
+
+
+def test_an_urgent_interruption_shortens_a_timeout(place: Place) -> None:
+    place.written.on_output = lambda: place.interrupter.interrupt(Cause.LOST)
+    script = "trap 'echo asked' TERM; while :; do sleep 0.05; done"
+    begun = time.monotonic()
+    ended = place.shell(script, Limits(0.3, kill_after=60))
+    assert ended == Ended(None, "SIGKILL", Cause.LOST)
+    assert time.monotonic() - begun < 5
+
+
+def test_a_later_interruption_does_not_hide_why_it_was_ended(place: Place) -> None:
+    def interrupt() -> None:
+        place.interrupter.interrupt(Cause.STOPPED)
+
+    place.written.on_output = interrupt
+    script = "trap 'echo asked; sleep 1; exit 3' TERM; while :; do sleep 0.05; done"
+    assert place.shell(script, Limits(0.3, kill_after=10)) == Ended(3, None, Cause.TIMED_OUT)
+
+
+def test_an_interruption_ends_all_that_it_is_shared_with(place: Place, tmp_path: Path) -> None:
     def run(name: str) -> None:
         (tmp_path / name).mkdir()
-        mine = Place(tmp_path / name, place.stop, Written(started.release))
-        ended.append(mine.shell("echo ready; sleep 60"))
+        mine = Place(tmp_path / name, place.interrupter, Written(started.release))
+        ended.append(mine.shell("echo ready; exec sleep 60"))
 
     ended: list[Ended] = []
     started = threading.Semaphore(0)
@@ -313,33 +244,10 @@ def test_a_stop_ends_all_that_run(place: Place, tmp_path: Path) -> None:
         thread.start()
     for _ in threads:
         assert started.acquire(timeout=DEADLINE)
-    place.stop.request()
+    place.interrupter.interrupt(Cause.STOPPED)
     for thread in threads:
         thread.join(DEADLINE)
     assert ended == [Ended(None, "SIGTERM", Cause.STOPPED)] * 2
-
-
-def test_a_stop_is_requested_for_good(place: Place) -> None:
-    assert not place.stop.requested()
-    place.stop.request()
-    assert place.stop.requested()
-    assert place.stop.requested()
-
-
-def test_a_stop_may_be_requested_twice(place: Place) -> None:
-    place.stop.request()
-    place.stop.request()
-    assert place.stop.requested()
-
-
-def test_the_death_of_its_maker_requests_a_stop() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", _STOP_OF_THE_DEAD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"not made\n"
-        process.kill()
-        assert process.stdout.readline() == b"made\n"
 
 
 def test_a_sink_that_fails_leaves_no_process(place: Place, watch: Watch) -> None:
@@ -408,14 +316,6 @@ def test_no_file_descriptor_leaks(place: Place) -> None:
         with suppress(ApplicationError):
             place.run("no-such-program")
     assert open_files() == before
-
-
-def test_a_stop_frees_its_sockets() -> None:
-    stop = Stop()
-    number = stop.fileno()
-    stop.close()
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(number)
 
 
 def test_no_process_is_left_unreaped(place: Place) -> None:
