@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
@@ -213,3 +214,8 @@ class Heartbeat:
 def lock_file(directory: Path, name: str) -> Path:
     """The file that is locked as long as a process of a worker lives."""
     return directory / f"{name}.lock"
+
+
+def lock_files(directory: Path) -> Iterator[Path]:
+    """All such files."""
+    return directory.glob("*.lock")

@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,7 @@ from typing import Final
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.applications import Application
 from pacifica.dispatcher.errors import BrokerUnavailableError, DatabaseUnavailableError
-from pacifica.dispatcher.lease import WORKER_MARK, Lease, lock_file, marks
+from pacifica.dispatcher.lease import WORKER_MARK, Lease, lock_file, lock_files, marks
 from pacifica.dispatcher.process import Life, end_family, is_free, life_of, now
 from pacifica.dispatcher.workplace import Workplace
 
@@ -29,6 +30,7 @@ _INTERVAL: Final = 0.5
 _OTHERS: Final = 2  # every how many looks at one's own attempts one looks at the rest
 _LIMITS: Final = 20
 _AGE: Final = 2.0
+_STARTED_WITHIN: Final = 60.0  # seconds from the making of a lock to the lease that names it
 _MAX_CRASHES: Final = 3  # of an application that is not configured here
 _DIED: Final = "the process that ran it died"
 _LOST: Final = "its worker died, or lost its lease"
@@ -104,6 +106,7 @@ class Recovery:
         self._own_attempts()
         if self._looks % _LIMITS == 0:
             orm.reconsider(self._around.database, self._around.applications)
+            self._tidy()
         if self._looks % _OTHERS == 0:
             self._other_workers()
             recover_wakeups(self._around.database, self._around.depth, _AGE)
@@ -143,10 +146,18 @@ class Recovery:
                 end_family({WORKER_MARK: peer.uuid})
             if orm.take(database, peer):
                 _log.warning("worker %s on %s is lost", peer.uuid, peer.host)
-                lock_file(self._around.directory, peer.lock).unlink(missing_ok=True)
+                if peer in dead:
+                    lock_file(self._around.directory, peer.lock).unlink(missing_ok=True)
         for worker in orm.lost(database):
             for held in orm.held(database, worker):
                 self._crash(held, _LOST)
+
+    def _tidy(self) -> None:
+        """Remove the locks of workers that are dead and have no lease any more."""
+        of_leases = {peer.lock for peer in orm.peers(self._around.database)}
+        for file in lock_files(self._around.directory):
+            if file.stem not in of_leases and is_free(file) and _age(file) > _STARTED_WITHIN:
+                file.unlink(missing_ok=True)
 
     def _is_dead(self, peer: orm.Peer) -> bool:
         """Whether the system says that no process of a worker on this machine is left."""
@@ -161,6 +172,12 @@ class Recovery:
         if state is not None:
             _log.warning("run %s: attempt %d: %s; %s", held.run, held.attempt, error, state)
             self._around.wake()
+
+
+def _age(file: Path) -> float:
+    with suppress(FileNotFoundError):
+        return time.time() - file.stat().st_mtime
+    return 0.0
 
 
 class Watch:

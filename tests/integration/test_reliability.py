@@ -151,6 +151,24 @@ def test_a_worker_whose_idle_pool_process_is_killed_goes_on(
             lab.wait_status(event, "succeeded")
 
 
+@pytest.mark.parametrize("pool", ["solo", "threads"])
+def test_pools_without_processes_of_their_own_work_too(lab: Lab, pool: str) -> None:
+    lab.start_web()
+    worker = lab.start_worker("--pool", pool)
+    for event in [lab.post(type="note", data=0).json["uuid"] for _ in range(4)]:
+        lab.wait_status(event, "succeeded")
+    event = lab.start_note(60)
+    run = lab.only_run(event)["uuid"]
+    assert http(f"{lab.url}/runs/{run}/cancel", b"").status == 202
+    lab.wait_status(event, "cancelled")
+    event = lab.start_note(60)
+    worker.kill()
+    worker.wait()
+    wait_until(lambda: not alive(lab.pids()[-1]), "the guard")
+    lab.start_worker("--pool", pool)
+    wait_until(lambda: lab.only_run(event)["attempt"] == 2, "the second attempt")
+
+
 def test_a_poison_event_fails_and_harms_no_other(lab: Lab) -> None:
     lab.start_web()
     lab.start_worker()

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import signal
 import subprocess
 import time
@@ -456,6 +457,28 @@ def test_a_worker_whose_lease_is_not_renewed_is_lost(scene: Scene, host: str) ->
         began = now()
         wait_until(scene.alone_after_a_look)
         assert now() - began >= LENGTH
+
+
+def test_a_frozen_worker_that_lost_its_lease_is_found_dead_by_its_lock_later(scene: Scene) -> None:
+    file = scene.peer()
+    with hold(file):
+        wait_until(scene.alone_after_a_look)
+        scene.peer()  # it thawed, and began another lease
+        scene.look()
+        assert scene.peers == [OTHER]
+    scene.look()
+    assert scene.peers == []
+
+
+def test_the_lock_of_a_dead_worker_without_a_lease_is_removed(scene: Scene) -> None:
+    old, young, held = (scene.directory / f"{name}.lock" for name in ("old", "young", "held"))
+    for file in (old, young):
+        hold(file).close()
+    with hold(held):
+        for file in (old, held):
+            os.utime(file, (0, 0))
+        scene.look(20)
+    assert [file.exists() for file in (old, young, held)] == [False, True, True]
 
 
 def test_a_worker_that_renews_its_lease_is_left_alone(scene: Scene) -> None:

@@ -1,5 +1,6 @@
 """A request to stop that a process shares with the children that it forks."""
 
+import os
 import socket
 
 
@@ -14,14 +15,16 @@ class Stop:
         """Make a request that is not made yet."""
         self._listening, self._asking = socket.socketpair()
         self._listening.setblocking(False)
+        self._creator = os.getpid()
 
     def request(self) -> None:
         """Make the request, for good; in the process that created this."""
         self._asking.send(b"s")
 
     def inherited(self) -> None:
-        """Let go of the creator's end; in a child that was forked."""
-        self._asking.close()
+        """Let go of the creator's end; in a child that was forked, if this is one."""
+        if os.getpid() != self._creator:
+            self._asking.close()
 
     def requested(self) -> bool:
         """Whether the request was made."""
