@@ -496,9 +496,11 @@ def test_without_a_lease_a_run_is_left_to_others(place: Place) -> None:
     assert due(place.database) == [run]
 
 
-def test_an_orphan_leaves_a_run_to_others(place: Place) -> None:
+def test_an_orphan_leaves_a_run_to_others(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     run = place.offer(shell("exit 0"), make_event())
-    place.runner.stop.inherited()  # nobody has the creator's end now
+    with monkeypatch.context() as child:
+        child.setattr(os, "getpid", lambda: 0)
+        place.runner.stop.inherited()  # nobody has the creator's end now
     place.runner.run(run)
     assert orm.run(place.database, run)[1] == ()
     assert due(place.database) == [run]

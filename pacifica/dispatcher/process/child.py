@@ -52,7 +52,7 @@ _URGENT: Final = {Cause.ORPHANED: 1.0, Cause.LOST: 1.0}
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a process ended: with an exit code or by a signal, and why."""
+    """How a process ended: with an exit code, by a signal, or before it began; and why."""
 
     exit_code: int | None
     signal: str | None
@@ -100,6 +100,8 @@ def execute(  # noqa: PLR0913 - a process has this many sides
 ) -> Ended:
     """Run a program to its end, in a session of its own; nothing of its tree is left afterwards.
 
+    What is interrupted before it begins is not started.
+
     Args:
         arguments: the program and its arguments; no shell sees them.
         directory: its working directory.
@@ -113,6 +115,8 @@ def execute(  # noqa: PLR0913 - a process has this many sides
     Raises:
         ApplicationError: it could not be started; the message says why.
     """
+    if cause := interruption.cause():
+        return Ended(None, None, cause)  # a worker that was frozen since its claim starts nothing
     with open(stdin, "rb") as source:  # noqa: PTH123 - it may be a string
         process = _spawn(arguments, directory, environment, source)
     with _PlatformChild(process, {name: environment[name] for name in marks}) as child:
@@ -129,11 +133,6 @@ def _attend(
     killed = False
     while not child.exited or (cause is not Cause.EXITED and not killed and child.remains()):
         now = time.monotonic()
-        pause = _REMAINS if child.exited else min(TICK, timeout_at - now, kill_at - now)
-        for stream, data in child.read(max(0.0, pause)):
-            sink.write(stream, data)
-        sink.tick()
-        now = time.monotonic()
         new = interruption.cause() or (Cause.TIMED_OUT if now >= timeout_at else Cause.EXITED)
         begun = cause is not Cause.EXITED
         if new is not cause and (new in _URGENT if begun else not child.exited):
@@ -144,6 +143,10 @@ def _attend(
         if now >= kill_at:
             child.kill()
             killed, kill_at = True, math.inf
+        pause = _REMAINS if child.exited else min(TICK, timeout_at - now, kill_at - now)
+        for stream, data in child.read(max(0.0, pause)):
+            sink.write(stream, data)
+        sink.tick()
     code = child.end()
     drained_at = time.monotonic() + _DRAIN
     while child.streams and time.monotonic() < drained_at:

@@ -162,16 +162,18 @@ def test_an_interruption_that_is_ignored_kills_it(place: Place, cause: Cause) ->
 
 
 @pytest.mark.parametrize("cause", INTERRUPTIONS)
-def test_an_interruption_from_before_the_start_ends_it(place: Place, cause: Cause) -> None:
+def test_what_is_interrupted_before_it_begins_is_not_started(place: Place, cause: Cause) -> None:
     place.interrupter.interrupt(cause)
-    assert place.run("sleep", "60") == Ended(None, "SIGTERM", cause)
+    assert place.run("touch", "started") == Ended(None, None, cause)
+    assert not (place.directory / "started").exists()
 
 
 @pytest.mark.parametrize("cause", INTERRUPTIONS)
 def test_an_interruption_of_which_nothing_tells_is_noticed_all_the_same(
     place: Place, monkeypatch: pytest.MonkeyPatch, cause: Cause
 ) -> None:
-    monkeypatch.setattr(place.interrupter, "cause", lambda: cause)
+    first = iter([None])
+    monkeypatch.setattr(place.interrupter, "cause", lambda: next(first, cause))
     started = time.monotonic()
     assert place.run("sleep", "60") == Ended(None, "SIGTERM", cause)
     assert time.monotonic() - started < 3
