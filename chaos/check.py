@@ -37,9 +37,9 @@ def is_final(status: Any) -> bool:  # noqa: ANN401 - JSON
 def promises(seen: Observed) -> list[Promise]:
     """All promises."""
     slow = [
-        f"{each.name}: {each.longest.seconds:.1f} s, limit {each.limit:g} s ({each.longest.what})"
+        f"{each.name}: {each.median:.1f} s, limit {each.limit:g} s"
         for each in recoveries(seen)
-        if each.verdict == "broken" and each.longest
+        if each.verdict == "broken"
     ]
     return [
         Promise("no accepted event is lost", [*_lost(seen)]),

@@ -83,7 +83,7 @@ class Recovery:
         self._thread.join()
 
     def _loop(self) -> None:
-        while not self._stopping.wait(_INTERVAL):
+        while not self._stopping.is_set():
             try:
                 self.look()
             except DatabaseUnavailableError as exc:
@@ -93,16 +93,16 @@ class Recovery:
                 _log.debug("recovery waits: %s", exc)
             except Exception:  # noqa: BLE001 - whatever it is, this thread goes on
                 _log.exception("recovery failed")
+            self._stopping.wait(_INTERVAL)
         self._around.database.close()
 
     def look(self) -> None:
-        """Look once, at what is due to be looked at.
+        """Look once, at what is due to be looked at; at everything the first time.
 
         Raises:
             DatabaseUnavailableError: it could not be looked at.
             BrokerUnavailableError: likewise, for lost wake-ups.
         """
-        self._looks += 1
         self._own_attempts()
         if self._looks % _LIMITS == 0:
             orm.reconsider(self._around.database, self._around.applications)
@@ -110,6 +110,7 @@ class Recovery:
         if self._looks % _OTHERS == 0:
             self._other_workers()
             recover_wakeups(self._around.database, self._around.depth, _AGE)
+        self._looks += 1
 
     def _own_attempts(self) -> None:
         worker = self._around.lease.worker
