@@ -24,9 +24,10 @@ _NEXT_LIMIT = "SELECT MIN(blocked) FROM run WHERE blocked > ?"
 _HELD_BACK = "SELECT application, slot FROM run WHERE blocked = ? LIMIT 1"
 _FIRST = "SELECT uuid FROM run WHERE blocked = ? ORDER BY due, uuid LIMIT ?"
 _PUBLISHED = "SELECT queue, COUNT(*) FROM run WHERE published IS NOT NULL GROUP BY queue"
-_WOKEN = """SELECT application, slot, COUNT(*) FROM run WHERE published IS NOT NULL
-    GROUP BY application, slot"""
-_RUNNING = """SELECT application, slot, COUNT(*) FROM run WHERE worker IS NOT NULL
+_WOKEN = "SELECT COUNT(*) FROM run WHERE published IS NOT NULL AND application = ?"
+_TAKEN = """SELECT application, slot, COUNT(*) FROM (
+    SELECT uuid, application, slot FROM run WHERE published IS NOT NULL
+    UNION SELECT uuid, application, slot FROM run WHERE worker IS NOT NULL) taken
     GROUP BY application, slot"""
 _WAKEUPS = """SELECT queue, COUNT(*), MIN(published) FROM run WHERE published IS NOT NULL
     GROUP BY queue"""
@@ -186,26 +187,27 @@ class _Limits:
         return concurrency - self._counted()[name, slot]
 
     def _counted(self) -> Counter[tuple[str, str]]:
-        """How many runs of each application and slot are running or about to."""
+        """How many runs of each application and slot are running or about to.
+
+        It is one statement, or a run that is claimed meanwhile would count twice.
+        """
         if self._taken is None:
-            self._taken = Counter()
-            for statement in (_WOKEN, _RUNNING):
-                for name, slot, number in self._database.fetch(statement, ()).fetchall():
-                    self._taken[name, slot] += number
+            rows = self._database.fetch(_TAKEN, ()).fetchall()
+            self._taken = Counter({(name, slot): number for name, slot, number in rows})
         return self._taken
 
     def _starts_left(self, name: str, rate: Rate) -> int:
         """How many attempts may start now: the generic cell rate algorithm (ITU-T I.371, A.1).
 
-        A start moves the application's `free_at`, so those that are on their way count apart.
+        A start moves the application's `free_at`, so those that are on their way count apart. They
+        are counted first: one that starts meanwhile then counts twice, rather than not at all.
         """
         if name not in self._starts:
+            [(woken,)] = self._database.fetch(_WOKEN, (name,)).fetchall()
             row = self._database.fetch(_FREE_AT, (name,)).fetchone()
             since = self._now - (row[0] if row else 0.0)
             conforming = min(rate.burst, math.floor(since / rate.interval) + rate.burst)
-            woken = self._database.fetch(_WOKEN, ()).fetchall()
-            under_way = sum(number for each, _, number in woken if each == name)
-            self._starts[name] = conforming - under_way
+            self._starts[name] = conforming - woken
         return self._starts[name]
 
 
@@ -286,6 +288,7 @@ def republish_lost(database: Database, queue: str, number: int, before: float) -
 
 
 def _make_due(database: Database, runs: Sequence[str]) -> int:
+    database.alone()
     query = RunRow.update(due=RunRow.queued, published=None)
     waiting = query.where(RunRow.uuid.in_(runs), RunRow.published.is_null(False))
     return int(waiting.execute(database.peewee))

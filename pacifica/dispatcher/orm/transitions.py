@@ -292,7 +292,9 @@ def save_output(database: Database, claim: Claim, output: Iterable[Piece]) -> bo
 
 
 def _state(database: Database, run: str) -> tuple[str, str, str, int]:
-    found = database.fetch(_STATE, (run,)).fetchone()
+    """How a run stands; until the transaction ends, nobody else changes it."""
+    locked = f"{_STATE} FOR UPDATE" if database.is_server else _STATE
+    found = database.fetch(locked, (run,)).fetchone()
     if found is None:
         raise NotFoundError(f"there is no run {run}")
     return tuple(found)
