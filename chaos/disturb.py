@@ -33,6 +33,8 @@ _KILLS_OF_A_RUN: Final = 2
 
 _FREEZES_BEYOND: Final = (5.0, 10.0)
 _INIT: Final = 1
+_THAWS: Final = 0.5
+"""Seconds in which a worker that goes on ends what it had just been starting."""
 _TAKES_A_LEASE: Final = ("worker frozen", "host lost")
 KINDS: Final = (
     *_TAKES_A_LEASE,
@@ -101,7 +103,8 @@ class Disturbance:
                 parents = {self.pid, self.adopter, _INIT}
                 return execution.worker == self.worker and execution.parent in parents
             case "worker frozen":
-                over = self.until or float("inf")
+                # What was just being started then begins when the worker goes on, and is ended.
+                over = (self.until or float("inf")) + _THAWS
                 return execution.worker == self.worker and execution.start < over
             case _:
                 return bool(self.worker) and execution.worker == self.worker
