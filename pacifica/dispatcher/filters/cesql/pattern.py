@@ -1,0 +1,57 @@
+"""The patterns of LIKE (CESQL 1.0, section 3.4.3)."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_PART = re.compile(r"\\[%_]|.", re.DOTALL)
+
+
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """Compile a pattern: % stands for any characters, _ for one; a backslash escapes both.
+
+    Between two % the leftmost fit is as good as any other, so nothing is tried twice: the time
+    grows with the text's length times the pattern's, whatever the text.
+
+    Args:
+        pattern: the pattern; a backslash before any other character is one itself.
+
+    Returns:
+        whether a text fits.
+    """
+    head, *rest = _pieces(pattern)
+    begins = re.compile(head.expression, re.DOTALL)
+    if not rest:
+        return lambda text: begins.fullmatch(text) is not None
+    inner = [re.compile(each.expression, re.DOTALL) for each in rest[:-1]]
+    ends = re.compile(rest[-1].expression, re.DOTALL)
+    length = rest[-1].length
+
+    def fits(text: str) -> bool:
+        found = begins.match(text)
+        for each in inner:
+            if found is None:
+                return False
+            found = each.search(text, found.end())
+        tail = len(text) - length
+        return found is not None and tail >= found.end() and ends.match(text, tail) is not None
+
+    return fits
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What stands between two %: a regular expression that fits so many characters."""
+
+    expression: str
+    length: int
+
+
+def _pieces(pattern: str) -> list[_Piece]:
+    parts: list[list[str]] = [[]]
+    for part in _PART.findall(pattern):
+        if part == "%":
+            parts.append([])
+        else:
+            parts[-1].append("." if part == "_" else re.escape(part[-1]))
+    return [_Piece("".join(each), len(each)) for each in parts]
