@@ -48,6 +48,15 @@ class EventError(DispatcherError):
         self.problems = tuple(problems[:MAX_PROBLEMS])
 
 
+class RuleError(DispatcherError):
+    """A rule cannot be used; `problems` names everything with an RFC 6901 pointer into it."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        """Keep all problems; the message has one line for each."""
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
 class UnsupportedFormatError(DispatcherError):
     """The Content-Type names no event format that is understood."""
 

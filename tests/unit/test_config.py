@@ -18,7 +18,7 @@ from pacifica.dispatcher.config import (
     load,
 )
 from pacifica.dispatcher.errors import ConfigError
-from pacifica.dispatcher.filters import Exact, Prefix, Suffix
+from pacifica.dispatcher.filters import All, Any, Exact, JsonPath, Not, Prefix, Sql, Suffix
 
 SECTIONS = {
     "database": DatabaseSettings,
@@ -180,6 +180,25 @@ RETRY_VALUES = [
     ("retry_exit_codes", "7 7", Retry(exit_codes=frozenset({7}))),
 ]
 
+RULE_VALUES = [
+    ("sql", "type = 'a' AND EXISTS b", (Sql.parse("type = 'a' AND EXISTS b"),)),
+    ("sql", "type = 'a'\n  OR type = 'b'", (Sql.parse("type = 'a'\nOR type = 'b'"),)),
+    ("jsonpath", "$.data[?@.a == 'b']", (JsonPath.parse("$.data[?@.a == 'b']"),)),
+    ("jsonpath", "$.data\n  .a", (JsonPath.parse("$.data\n.a"),)),
+    ("filters", "[]", ()),
+    ("filters", '[{"exact": {"type": "a"}}]', (Exact("type", "a"),)),
+    (
+        "filters",
+        '[{"any": [\n  {"prefix": {"a": "1"}}, {"not": {"cesql": "TRUE"}}\n  ]}]',
+        (Any((Prefix("a", "1"), Not(Sql.parse("TRUE")))),),
+    ),
+    (
+        "filters",
+        '[{"all": [{"exact": {"a": "1", "b": "2"}}]}]',
+        (All((All((Exact("a", "1"), Exact("b", "2"))),)),),
+    ),
+]
+
 
 class TestValues:
     """What each key takes."""
@@ -193,6 +212,10 @@ class TestValues:
     def test_of_an_application(self, key: str, text: str, value: object) -> None:
         found = getattr(application(f"command = true\n{key} = {text}"), key)
         assert (type(found), found) == (type(value), value)
+
+    @pytest.mark.parametrize(("key", "text", "rule"), RULE_VALUES)
+    def test_of_a_rule(self, key: str, text: str, rule: tuple[object, ...]) -> None:
+        assert application(f"command = true\n{key} = {text}").rule == rule
 
     @pytest.mark.parametrize(("key", "text", "retry"), RETRY_VALUES)
     def test_of_retries(self, key: str, text: str, retry: Retry) -> None:
@@ -219,7 +242,8 @@ class TestValues:
         assert application(f"command = true\n{text}").concurrency == concurrency
 
     def test_every_key_of_an_application_is_tried(self) -> None:
-        tried = {key for key, *_ in [*APPLICATION_VALUES, *RETRY_VALUES]} | {"command", "handler"}
+        tables = [*APPLICATION_VALUES, *RETRY_VALUES, *RULE_VALUES]
+        tried = {key for key, *_ in tables} | {"command", "handler"}
         assert tried == {*APPLICATION_KEYS}
         assert {key for key, *_ in BAD_APPLICATION_VALUES} >= {*APPLICATION_KEYS}
 
@@ -245,6 +269,17 @@ class TestValues:
             Suffix("subject", ".raw"),
             Exact("x1", "1"),
         )
+
+    def test_the_lines_of_a_rule_are_tried_from_the_cheapest_on(self) -> None:
+        lines = [
+            'filters = [{"any": [{"exact": {"a": "1"}}, {"exact": {"a": "2"}}]}]',
+            "jsonpath = $.data",
+            "sql = TRUE",
+            "suffix.type = a",
+        ]
+        text = "\n".join(["command = true", *lines])
+        names = [type(each).__name__ for each in application(text).rule]
+        assert names == ["Suffix", "Any", "Sql", "JsonPath"]
 
     def test_variables(self) -> None:
         lines = "env.PATH = /bin:/usr/bin\nenv._a1 =\nenv.Ce_x = 100%"
@@ -390,6 +425,15 @@ BAD_APPLICATION_VALUES = [
     ("priority", "high", WHOLE_NUMBER),
     ("queue", "", "must be 1 to 100 letters, digits, "),
     ("queue", "a b", "not 'a b'"),
+    ("sql", "", "must not be empty"),
+    ("sql", "type =", "is no CESQL expression: at character 7 must be a value"),
+    ("sql", "NOSUCH(type)", "is no CESQL expression: NOSUCH is no function; there are INT, "),
+    ("sql", "type = 'a ; b'", "is not closed (a ; after a space begins a comment)"),
+    ("jsonpath", "", "must not be empty"),
+    ("jsonpath", "data", "is no JSONPath by RFC 9535: expected '$', found 'd'"),
+    ("jsonpath", '$[?(@["eventType"] = "a")]', 'write instead: $[?$.type == "a"]'),
+    ("filters", "", "is not JSON"),
+    ("filters", "{}", 'must be a list such as [{"exact": {"type": "…"}}]'),
     ("exact.type", "", "must not be empty"),
     ("exact.Type", "a", "an attribute's name has only lower-case letters and digits"),
     ("prefix.", "a", "an attribute's name has only lower-case letters and digits"),
@@ -482,6 +526,15 @@ class TestBadValues:
 
     def test_there_is_no_section_for_defaults(self) -> None:
         assert [*refused("[DEFAULT]\nport = 1\n")] == ["a.ini: [DEFAULT]"]
+
+    def test_every_problem_in_filters_is_named_with_its_place(self) -> None:
+        text = '[{"exact": {"type": ""}}, {"any": [{"sql": "("}, {"nosuch": "a"}]}]'
+        problems = refused(f"[application:one]\ncommand = true\nfilters = {text}\n")
+        assert [*problems] == [
+            "a.ini: [application:one] filters /0/exact/type",
+            "a.ini: [application:one] filters /1/any/0/sql",
+            "a.ini: [application:one] filters /1/any/1/nosuch",
+        ]
 
     def test_all_problems_are_named_at_once(self) -> None:
         text = """

@@ -20,12 +20,20 @@ from pacifica.dispatcher.config.settings import (
     Settings,
     WorkerSettings,
 )
-from pacifica.dispatcher.errors import ConfigError, Problem
-from pacifica.dispatcher.filters import ATTRIBUTE_DIALECTS, Filter
+from pacifica.dispatcher.errors import ConfigError, Problem, RuleError
+from pacifica.dispatcher.filters import (
+    ATTRIBUTE_DIALECTS,
+    TEXT_DIALECTS,
+    Filter,
+    attribute_filter,
+    cheapest_first,
+)
 
 T = TypeVar("T")
 
 _APPLICATION = "application:"
+_LONG = frozenset({"command", "filters", *TEXT_DIALECTS})
+"""The keys whose values may go on in further, indented lines."""
 _RETRY = {
     "retries": "retries",
     "retry_delay": "delay",
@@ -126,6 +134,10 @@ class _Reader:
         except ValueError as exc:
             self.problems.append(Problem(where, str(exc)))
             return default
+        except RuleError as exc:
+            found = (Problem(f"{where} {each.where}".rstrip(), each.what) for each in exc.problems)
+            self.problems.extend(found)
+            return default
 
     def section(self, name: str, kind: type[T]) -> T:
         """A section as settings of its kind."""
@@ -155,7 +167,7 @@ class _Reader:
             family, dot, subject = key.partition(".")
             where = self._where(section, key)
             if dot and family in ATTRIBUTE_DIALECTS:
-                read = partial(values.attribute_filter, family, subject)
+                read = partial(attribute_filter, family, subject)
                 if (clause := self.checked(read, text, where, None)) is not None:
                     rule.append(clause)
             elif dot and family == "env":
@@ -173,25 +185,27 @@ class _Reader:
         ways = [found.pop(way) for way in ("command", "handler") if way in found]
         if not ways:
             return None
+        rule += [found.pop(dialect) for dialect in TEXT_DIALECTS if dialect in found]
+        rule += found.pop("filters", ())
         if "concurrency_key" in found:
             found.setdefault("concurrency", 1)
         retry = Retry(**{ours: found.pop(key) for key, ours in _RETRY.items() if key in found})
         return Application(
             name,
             _from_home(ways[0], home),
-            rule=tuple(rule),
+            rule=cheapest_first(rule),
             environment=environment,
             retry=retry,
             **found,
         )
 
     def _items(self, section: str) -> dict[str, str]:
-        """A section's keys and texts; only a command may go on in further lines."""
+        """A section's keys and texts; only some of them may go on in further lines."""
         if not self._parser.has_section(section):
             return {}
         items = dict(self._parser.items(section))
         for key, text in items.items():
-            if "\n" in text and key != "command":
+            if "\n" in text and key not in _LONG:
                 what = "goes on in the next line, because that is indented; begin it at the margin"
                 self.problems.append(Problem(self._where(section, key), what))
                 items[key] = text.partition("\n")[0]

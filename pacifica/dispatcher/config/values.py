@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pacifica.dispatcher.applications import PRIORITIES, Handler, Keep, Rate
 from pacifica.dispatcher.command import Argument, Command
-from pacifica.dispatcher.filters import ATTRIBUTE_DIALECTS, Filter
+from pacifica.dispatcher.filters import TEXT_DIALECTS, Filter, parse_filters
 
 T = TypeVar("T")
 Keys = Mapping[str, Callable[[str], object]]
@@ -24,6 +24,7 @@ _SIZES = {"": 1, "B": 1} | {
 }
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _QUANTITY = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)\s*([A-Za-z]*)", re.ASCII)
+_COMMENT_HINT = " (a ; after a space begins a comment)"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _MIN_LEASE = 5
 _MAX_LEASE = 600
@@ -39,15 +40,6 @@ def name(text: str) -> str:
             f"a letter or digit first, not {text[:100]!r}"
         )
     return text
-
-
-def attribute_filter(dialect: str, attribute: str, text: str) -> Filter:
-    """A line such as `exact.type = …`."""
-    if not re.fullmatch(r"[a-z0-9]+", attribute) or attribute == "data":
-        raise ValueError(
-            "an attribute's name has only lower-case letters and digits, and is not data"
-        )
-    return ATTRIBUTE_DIALECTS[dialect](attribute, _not_empty(text))
 
 
 def variable(name: str, text: str) -> str:
@@ -189,8 +181,19 @@ def _command(text: str) -> Command:
     try:
         return Command.parse(text)
     except ValueError as exc:
-        hint = " (a ; after a space begins a comment)" if "quotation" in str(exc) else ""
+        hint = _COMMENT_HINT if "quotation" in str(exc) else ""
         raise ValueError(f"is no command: {exc}{hint}") from exc
+
+
+def _expression(read: Callable[[str], Filter]) -> Callable[[str], Filter]:
+    def read_with_hint(text: str) -> Filter:
+        try:
+            return read(text)
+        except ValueError as exc:
+            hint = _COMMENT_HINT if text.count("'") % 2 or text.count('"') % 2 else ""
+            raise ValueError(f"{exc}{hint}") from exc
+
+    return read_with_hint
 
 
 def _handler(text: str) -> Handler:
@@ -218,6 +221,8 @@ SECTIONS: Mapping[str, Keys] = {
 """How each key of each section is read."""
 
 APPLICATION_KEYS: Keys = {
+    **{dialect: _expression(read) for dialect, read in TEXT_DIALECTS.items()},
+    "filters": parse_filters,
     "command": _command,
     "handler": _handler,
     "dispatch": _flag,

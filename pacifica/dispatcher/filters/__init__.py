@@ -1,31 +1,32 @@
 """Predicates on an event, by dialect (CloudEvents Subscriptions API 1.0, section 3.2.4). Pure."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Protocol
-
-from pacifica.dispatcher.events import Event
-from pacifica.dispatcher.filters.attributes import Exact, Prefix, Suffix
-
-__all__ = ["ATTRIBUTE_DIALECTS", "Exact", "Filter", "Prefix", "Suffix"]
-
-
-class Filter(Protocol):
-    """A predicate on an event: it compares an attribute with a value."""
-
-    @property
-    def attribute(self) -> str:
-        """The name of the attribute."""
-
-    @property
-    def value(self) -> str:
-        """What it is compared with."""
-
-    def matches(self, event: Event, /) -> bool:
-        """Whether the event passes."""
-
-
-ATTRIBUTE_DIALECTS: Mapping[str, Callable[[str, str], Filter]] = MappingProxyType(
-    {"exact": Exact, "prefix": Prefix, "suffix": Suffix}
+from pacifica.dispatcher.filters.attributes import (
+    ATTRIBUTE_DIALECTS,
+    Exact,
+    Prefix,
+    Suffix,
+    attribute_filter,
 )
-"""The dialects that compare one attribute with one value: name → (attribute, value) → filter."""
+from pacifica.dispatcher.filters.composite import All, Any, Not
+from pacifica.dispatcher.filters.dialects import TEXT_DIALECTS, parse_filters
+from pacifica.dispatcher.filters.filter import Explanation, Filter, cheapest_first
+from pacifica.dispatcher.filters.json_path import JsonPath
+from pacifica.dispatcher.filters.sql import Sql
+
+__all__ = [
+    "ATTRIBUTE_DIALECTS",
+    "TEXT_DIALECTS",
+    "All",
+    "Any",
+    "Exact",
+    "Explanation",
+    "Filter",
+    "JsonPath",
+    "Not",
+    "Prefix",
+    "Sql",
+    "Suffix",
+    "attribute_filter",
+    "cheapest_first",
+    "parse_filters",
+]

@@ -174,9 +174,7 @@ def application_document(application: Application, runs: Mapping[str, int]) -> J
     """An application, and how many runs it has in each state."""
     return {
         "name": application.name,
-        "rule": [
-            {type(each).__name__.lower(): {each.attribute: each.value}} for each in application.rule
-        ],
+        "rule": [each.document() for each in application.rule],
         "way": "command" if isinstance(application.way, Command) else "handler",
         "dispatch": application.dispatch,
         "runs": dict(runs),

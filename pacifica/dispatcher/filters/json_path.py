@@ -1,0 +1,105 @@
+"""The dialect jsonpath: a query by RFC 9535 on the whole event as JSON."""
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Self
+
+from jsonpath_rfc9535 import JSONPathEnvironment, JSONPathError, JSONPathQuery
+
+from pacifica.dispatcher.events import Event, Json, strict_json
+from pacifica.dispatcher.filters import pacifica_jsonpath
+from pacifica.dispatcher.filters.filter import Explanation
+
+MAX_LENGTH = 16 * 1024
+"""Characters of a query."""
+
+_COST = 100
+_PLACES = 10
+
+
+class _Environment(JSONPathEnvironment):
+    """The library's settings: it descends as deep as an accepted event can be."""
+
+    max_recursion_depth = strict_json.MAX_DEPTH + 1
+
+
+_environment = _Environment()
+
+
+@dataclass(frozen=True, slots=True)
+class JsonPath:
+    """The query selects something; the attributes stand at the top, the payload under `data`.
+
+    Attributes:
+        text: the query as it was written.
+    """
+
+    text: str
+    _query: JSONPathQuery = field(compare=False, repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a query.
+
+        Raises:
+            ValueError: it is empty, none, too long, or one of Pacifica's older ones; of these the
+                message has the form to write instead.
+        """
+        if not text.strip():
+            raise ValueError("must not be empty")
+        if len(text) > MAX_LENGTH:
+            raise ValueError(f"has more than {MAX_LENGTH} characters")
+        older = pacifica_jsonpath.translated(text)
+        try:
+            query = _compiled(text)
+        except ValueError as exc:
+            if older is None:
+                raise
+            raise ValueError(_instead(older)) from exc
+        if older is not None and older.renamed:
+            raise ValueError(_instead(older))
+        return cls(text, query)
+
+    @property
+    def cost(self) -> int:
+        """It may walk the whole event."""
+        return _COST
+
+    def document(self) -> dict[str, Json]:
+        """The filter in JSON."""
+        return {"jsonpath": self.text}
+
+    def matches(self, event: Event) -> bool:
+        """Whether the event passes."""
+        try:
+            return self._query.find_one(event.structured()) is not None
+        except (JSONPathError, RecursionError):
+            return False
+
+    def explain(self, event: Event) -> Explanation:
+        """Why the event passes, or does not; the value is the first places that are selected."""
+        clause = f"{self.text} selects something"
+        try:
+            found = islice(self._query.finditer(event.structured()), _PLACES)
+            places: list[Json] = [each.path() for each in found]
+        except (JSONPathError, RecursionError) as exc:
+            return Explanation(held=False, clause=clause, error=str(exc))
+        return Explanation(bool(places), clause, places)
+
+
+def _compiled(text: str) -> JSONPathQuery:
+    try:
+        return _environment.compile(text)
+    except (JSONPathError, RecursionError) as exc:
+        raise ValueError(f"is no JSONPath by RFC 9535: {exc}") from exc
+
+
+def _instead(older: pacifica_jsonpath.Translated) -> str:
+    """What to say of an older expression; a form that is shown can be used as it stands."""
+    what = "is one of Pacifica's older JSONPath expressions (jsonpath2), not RFC 9535"
+    if older.text is not None:
+        with suppress(ValueError):
+            _compiled(older.text)
+            return f"{what}; write instead: {older.text}"
+    return f"{what}, where it has no direct form; see docs/reference.md"

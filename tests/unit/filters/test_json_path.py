@@ -1,0 +1,189 @@
+"""The dialect jsonpath: RFC 9535 on the event, and what becomes of Pacifica's older expressions."""
+
+import json
+from typing import Any
+
+import pytest
+
+from pacifica.dispatcher import events
+from pacifica.dispatcher.events import Event
+from pacifica.dispatcher.filters import JsonPath, pacifica_jsonpath
+from pacifica.dispatcher.filters.json_path import MAX_LENGTH
+
+PACIFICA = {
+    "cloudEventsVersion": "0.1",
+    "eventType": "org.pacifica.metadata.ingest",
+    "source": "/pacifica/metadata/ingest",
+    "eventID": "metadata.ingest.11",
+    "extensions": {"mySubscription": "abc"},
+    "data": [
+        {"destinationTable": "Transactions._id", "value": 11},
+        {"destinationTable": "TransactionKeyValue", "key": "task", "value": "advance"},
+        {"destinationTable": "Files", "name": "advance", "subdir": ""},
+    ],
+}
+
+
+def event(document: dict[str, Any]) -> Event:
+    return events.parse(json.dumps(document))
+
+
+def plain(**members: Any) -> Event:  # noqa: ANN401 - JSON
+    return event({"specversion": "1.0", "id": "1", "source": "/a", "type": "t", **members})
+
+
+@pytest.mark.parametrize(
+    ("query", "found", "held"),
+    [
+        pytest.param("$.type", plain(), True, id="an attribute"),
+        pytest.param("$.subject", plain(), False, id="an attribute that is not there"),
+        pytest.param("$[?@ == 't']", plain(), True, id="any attribute"),
+        pytest.param("$[?$.type == 't']", plain(), True, id="the event itself"),
+        pytest.param("$[?$.type == 'u']", plain(), False, id="the event itself, another"),
+        pytest.param("$.count", plain(count=0), True, id="a value that is zero"),
+        pytest.param("$.data", plain(data=None), True, id="a payload that is null"),
+        pytest.param("$.data", plain(), False, id="no payload"),
+        pytest.param("$.data.a[?@.b > 1]", plain(data={"a": [{"b": 2}]}), True, id="the payload"),
+        pytest.param("$..b", plain(data={"a": [{"b": 2}]}), True, id="anywhere"),
+        pytest.param("$.data_base64", plain(data_base64="AA=="), True, id="a binary payload"),
+        pytest.param("$.data[?match(@, 'a.*')]", plain(data=["abc"]), True, id="match"),
+        pytest.param("$.data[?length(@) == 3]", plain(data=["abc"]), True, id="length"),
+    ],
+)
+def test_it_holds_when_it_selects_anything(query: str, found: Event, *, held: bool) -> None:
+    assert JsonPath.parse(query).matches(found) is held
+
+
+def test_the_deepest_event_that_is_accepted_can_be_searched() -> None:
+    data: Any = {"needle": 1}
+    for _ in range(126):
+        data = [data]
+    assert JsonPath.parse("$..needle").matches(plain(data=data))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must not be empty"),
+        (" ", "must not be empty"),
+        ("data", "is no JSONPath by RFC 9535: "),
+        ("$.", "is no JSONPath by RFC 9535: "),
+        ("$.data[?nosuch(@)]", "is no JSONPath by RFC 9535: "),
+        ("$.data[?@.a = 1]", "is no JSONPath by RFC 9535: "),
+        ("$" + ".a" * MAX_LENGTH, f"has more than {MAX_LENGTH} characters"),
+        ("$[?" + "(" * 5000 + "@.a" + ")" * 5000 + "]", "is no JSONPath by RFC 9535: "),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_what_is_no_query_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        JsonPath.parse(text)
+    assert str(caught.value).startswith(message)
+
+
+OLDER: list[tuple[str, str | None, bool]] = [
+    ('$[?(@["eventType"] = "io.cloudevents")]', '$[?$.type == "io.cloudevents"]', False),
+    (
+        '$[?($["eventType"] = "org.pacifica.metadata.ingest" and $["eventID"])]',
+        '$[?$.type == "org.pacifica.metadata.ingest" && $.id]',
+        True,
+    ),
+    ('$["eventID"]', "$.id", True),
+    ("$.eventTime", "$.time", False),
+    (
+        '$["data"][*][?(@["destinationTable"] = "Files")]',
+        '$["data"][?@["destinationTable"] == "Files"]',
+        True,
+    ),
+    ("$.data[*][?(@.value > 10.5)]", "$.data[?@.value > 10.5]", True),
+    ("$.data[0:2][?(@.value = 11)]", None, True),
+    ("$.data.*[?(not @.key)].value", "$.data[?!@.key].value", True),
+    ("$..[?(@.value = 11)]", "$..[?@.value == 11]", True),
+    ('$..["key"][?(@ = 1)]', None, False),
+    (
+        "$.data[*][?(@.value = 1 or @.value = 11 and @.key)]",
+        "$.data[?(@.value == 1 || @.value == 11) && @.key]",
+        False,
+    ),
+    ("$.data[*][?(not @.value = 11)]", "$.data[?!(@.value == 11)]", True),
+    ("$.data[*][?(not not (@.value = 11))]", "$.data[?(@.value == 11)]", True),
+    ('$[?(@.extensions.mySubscription = "abc")]', '$[?$["mysubscription"] == "abc"]', True),
+    (
+        '$[?($.data[*][?(@.name = $.data[*][?(@.key = "task")].value)])]',
+        '$[?$.data[?@.name == value($.data[?@.key == "task"].value)]]',
+        True,
+    ),
+    (
+        '$[?(@.data[0].value = 11 and @.source != "x")]',
+        '$[?$.data[0].value == 11 && ($.source && $.source != "x")]',
+        True,
+    ),
+    ('$.data[*][?(@.key != "task")]', '$.data[?(@.key && @.key != "task")]', False),
+    ("$[?(@.eventType and 1)]", None, False),
+    ('$["data"]["a", 0, 1:3, ::2, *]', '$["data"]["a", 0, 1:3, ::2, *]', True),
+    ('$[?(@.cloudEventsVersion = "0.1")]', None, True),
+    ("$.data.length()", None, True),
+    ("$.data[?(@[0] = 1)]", None, False),
+    ('$[?(@.eventType = "a")]["data"]', None, False),
+]
+"""An older expression, the form to write instead, and whether that holds for PACIFICA."""
+
+
+@pytest.mark.parametrize(("older", "instead", "held"), OLDER)
+def test_an_older_expression_is_translated(older: str, instead: str | None, *, held: bool) -> None:
+    found = pacifica_jsonpath.translated(older)
+    assert found is not None
+    assert found.text == instead
+    if instead is not None:
+        assert JsonPath.parse(instead).matches(event(PACIFICA)) is held
+
+
+@pytest.mark.parametrize(
+    ("older", "message"),
+    [
+        pytest.param('$[?(@["eventType"] = "a")]', 'write instead: $[?$.type == "a"]', id="a sign"),
+        pytest.param('$["eventID"]', "write instead: $.id", id="a name of 0.1 only"),
+        pytest.param("$.data.length()", "has no direct form; see docs/reference.md", id="no form"),
+        pytest.param('$["extensions"]["a"]', 'write instead: $["a"]', id="an extension of 0.1"),
+    ],
+)
+def test_an_older_expression_is_refused_with_the_form_to_write(older: str, message: str) -> None:
+    with pytest.raises(ValueError, match="Pacifica's older JSONPath") as caught:
+        JsonPath.parse(older)
+    assert str(caught.value).endswith(message)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$.data[?(@.a == 1)]",
+        "$.data[?@.a]",
+        "$.data[?(@.a)]",
+        "$['a']",
+        "$.data[?(@.a && @.b)]",
+        "$.data.a[*]",
+    ],
+)
+def test_what_rfc_9535_reads_is_taken_for_it(text: str) -> None:
+    assert JsonPath.parse(text).document() == {"jsonpath": text}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "$ $",
+        "@",
+        "$[",
+        "$[?(@.a",
+        "$[?(@.a = )]",
+        "$[?(= 1)]",
+        "$.1",
+        "$.data[?(@.a = 1)] x",
+        "$[1.5]",
+        "$[?(" + "(" * 100 + "@" + ")" * 100 + ")]",
+        "$" + "[?(@" * 100,
+    ],
+)
+def test_what_is_no_older_expression_is_not_taken_for_one(text: str) -> None:
+    assert pacifica_jsonpath.translated(text) is None
