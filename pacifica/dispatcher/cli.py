@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from pacifica.dispatcher import config, standalone, wsgi
+from pacifica.dispatcher import config, review, standalone, wsgi
 from pacifica.dispatcher.config import Settings
 from pacifica.dispatcher.errors import DispatcherError
 
@@ -74,9 +74,12 @@ def standalone_(config_file: Path | None, cp_config: Path | None, **server: Any)
 def check(config_file: Path | None) -> None:
     """Check the configuration; exit code 2 and every problem when it cannot be used."""
     settings = _settings(config_file, {})
-    click.echo(f"{settings.file or 'defaults'}: fine")
+    file = settings.file or "defaults"
+    click.echo(f"{file}: fine")
     for application in settings.applications.values():
         click.echo(f"  application {application.name}")
+    for warning in review.warnings(settings.applications.values()):
+        click.echo(f"warning: {file}: {warning}", err=True)
 
 
 def _welcome(url: str) -> None:

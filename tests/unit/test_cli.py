@@ -54,6 +54,20 @@ def test_a_configuration_that_is_fine(tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_likely_a_mistake_is_a_warning(tmp_path: Path) -> None:
+    text = "command = true\nexact.type = a\nprefix.type = b\n"
+    file = written(tmp_path / "some.ini", f"[application:one]\n{text}[application:two]\n{text}")
+    result = invoke("check", "-c", file)
+    assert result.exit_code == 0
+    reason = "no event can match: it would need an event whose type is 'a' and whose type begins"
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith(f"warning: {file}: [application:one]: {reason}")
+    assert lines[1].startswith(f"warning: {file}: [application:two]: {reason}")
+    assert lines[2:] == [
+        f"warning: {file}: [application:two]: does the same for the same events as one"
+    ]
+
+
 def test_without_a_file_the_defaults_are_fine() -> None:
     result = invoke("check")
     assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "defaults: fine")

@@ -8,6 +8,7 @@ from pacifica.dispatcher.filters.attributes import (
     attribute_filter,
 )
 from pacifica.dispatcher.filters.composite import All, Any, Not
+from pacifica.dispatcher.filters.contradictions import contradiction
 from pacifica.dispatcher.filters.dialects import TEXT_DIALECTS, parse_filters
 from pacifica.dispatcher.filters.filter import Explanation, Filter, cheapest_first
 from pacifica.dispatcher.filters.json_path import JsonPath
@@ -28,5 +29,6 @@ __all__ = [
     "Suffix",
     "attribute_filter",
     "cheapest_first",
+    "contradiction",
     "parse_filters",
 ]

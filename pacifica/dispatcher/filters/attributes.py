@@ -30,6 +30,11 @@ class Comparison:
         """One comparison."""
         return 1
 
+    @property
+    def clause(self) -> str:
+        """The filter in words."""
+        return f"{self.attribute} {self.words} {self.value!r}"
+
     def document(self) -> dict[str, Json]:
         """The filter in JSON."""
         return {self.dialect: {self.attribute: self.value}}
@@ -40,8 +45,7 @@ class Comparison:
 
     def explain(self, event: Event) -> Explanation:
         """Why the event passes, or does not; the value is the attribute's string."""
-        words = f"{self.attribute} {self.words} {self.value!r}"
-        return Explanation(self.matches(event), words, event.text(self.attribute))
+        return Explanation(self.matches(event), self.clause, event.text(self.attribute))
 
 
 class Exact(Comparison):
