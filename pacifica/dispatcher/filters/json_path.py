@@ -8,7 +8,7 @@ from typing import Self
 from jsonpath_rfc9535 import JSONPathEnvironment, JSONPathError, JSONPathQuery
 
 from pacifica.dispatcher.events import Event, Json, strict_json
-from pacifica.dispatcher.filters import pacifica_jsonpath
+from pacifica.dispatcher.filters import pacifica_jsonpath, regular
 from pacifica.dispatcher.filters.filter import Explanation
 
 MAX_LENGTH = 16 * 1024
@@ -19,9 +19,15 @@ _PLACES = 10
 
 
 class _Environment(JSONPathEnvironment):
-    """The library's settings: it descends as deep as an accepted event can be."""
+    """The library's settings: it descends as deep as an accepted event can be, and ends in time."""
 
     max_recursion_depth = strict_json.MAX_DEPTH + 1
+
+    def setup_function_extensions(self) -> None:
+        """Put functions whose time is limited in the place of the library's."""
+        super().setup_function_extensions()
+        self.function_extensions["match"] = regular.Matches(whole=True)
+        self.function_extensions["search"] = regular.Matches(whole=False)
 
 
 _environment = _Environment()
@@ -73,16 +79,21 @@ class JsonPath:
     def matches(self, event: Event) -> bool:
         """Whether the event passes."""
         try:
-            return self._query.find_one(event.structured()) is not None
-        except (JSONPathError, RecursionError):
+            with regular.limited():
+                return self._query.find_one(event.structured()) is not None
+        except (JSONPathError, RecursionError, TimeoutError):
             return False
 
     def explain(self, event: Event) -> Explanation:
         """Why the event passes, or does not; the value is the first places that are selected."""
         clause = f"{self.text} selects something"
         try:
-            found = islice(self._query.finditer(event.structured()), _PLACES)
-            places: list[Json] = [each.path() for each in found]
+            with regular.limited():
+                found = islice(self._query.finditer(event.structured()), _PLACES)
+                places: list[Json] = [each.path() for each in found]
+        except TimeoutError:
+            error = f"its regular expressions took longer than {regular.SECONDS} s"
+            return Explanation(held=False, clause=clause, error=error)
         except (JSONPathError, RecursionError) as exc:
             return Explanation(held=False, clause=clause, error=str(exc))
         return Explanation(bool(places), clause, places)

@@ -47,11 +47,28 @@ def plain(**members: Any) -> Event:  # noqa: ANN401 - JSON
         pytest.param("$..b", plain(data={"a": [{"b": 2}]}), True, id="anywhere"),
         pytest.param("$.data_base64", plain(data_base64="AA=="), True, id="a binary payload"),
         pytest.param("$.data[?match(@, 'a.*')]", plain(data=["abc"]), True, id="match"),
+        pytest.param("$.data[?match(@, 'b')]", plain(data=["abc"]), False, id="match a part"),
+        pytest.param("$.data[?match(@, 'a.c')]", plain(data=["a\nc"]), False, id="a line's end"),
+        pytest.param("$.data[?match(@, '[.]a\\\\.')]", plain(data=[".a."]), True, id="dots"),
+        pytest.param("$.data[?match(@, '[.]')]", plain(data=["a"]), False, id="a dot in a class"),
+        pytest.param("$.data[?match(@, '\\\\p{Lu}')]", plain(data=["Ä"]), True, id="a property"),
+        pytest.param("$.data[?match(@, '(?i)a')]", plain(data=["a"]), False, id="no I-Regexp"),
+        pytest.param("$.data[?match(@, 1)]", plain(data=["1"]), False, id="no pattern"),
+        pytest.param("$.data[?match(@, '1')]", plain(data=[1]), False, id="no string"),
+        pytest.param("$.data[?search(@, 'b')]", plain(data=["abc"]), True, id="search"),
+        pytest.param("$.data[?search(@, 'd')]", plain(data=["abc"]), False, id="search in vain"),
         pytest.param("$.data[?length(@) == 3]", plain(data=["abc"]), True, id="length"),
     ],
 )
 def test_it_holds_when_it_selects_anything(query: str, found: Event, *, held: bool) -> None:
     assert JsonPath.parse(query).matches(found) is held
+
+
+def test_no_text_holds_up_a_query() -> None:
+    query = JsonPath.parse("$.data[?match(@, '(a|aa)+b')]")
+    slow = plain(data=["a" * 50] * 1000)
+    assert not query.matches(slow)
+    assert query.explain(slow).error == "its regular expressions took longer than 0.1 s"
 
 
 def test_the_deepest_event_that_is_accepted_can_be_searched() -> None:
