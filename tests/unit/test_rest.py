@@ -123,12 +123,17 @@ class Client:
         return self.post(make_event(number, **members).sent.encode())
 
 
-@pytest.fixture
-def service(database: orm.Database, postbox: Postbox) -> rest.Service:
+def make_service(database: orm.Database, postbox: Postbox) -> rest.Service:
+    """A service with an application `hello` for events of the type MATCHED."""
     hello = Application("hello", Command("echo", ()), rule=(Exact("type", MATCHED),))
     applications = {each.name: each for each in (*BUILT_IN, hello)}
     publisher = Publisher(database, postbox, applications)
     return rest.Service(database, applications, publisher, LIMIT, orm.Intake(database))
+
+
+@pytest.fixture
+def service(database: orm.Database, postbox: Postbox) -> rest.Service:
+    return make_service(database, postbox)
 
 
 @pytest.fixture
@@ -363,6 +368,41 @@ def test_a_real_event_of_version_01_is_shown_in_the_names_of_1_0(client: Client)
         "time": "2018-11-08T10:30:00-00:00",
     }
     assert client.get(f"/events/{uuid}").json["event"] == sent
+
+
+HEADERS = {"ce_specversion": "1.0", "ce_id": "1", "ce_source": "/s", "ce_type": MATCHED}
+
+
+@pytest.mark.parametrize("target", ["/receive", "/events", "/"])
+def test_an_event_in_headers_is_accepted(client: Client, target: str) -> None:
+    answer = client.post(b'{"a": 1.50}', target, content_type="application/json", **HEADERS)
+    assert (answer.status, answer.json["applications"]) == (202, ["hello"])
+    kept = client.get(f"/events/{answer.json['uuid']}")
+    assert kept.json["event"] == {
+        "specversion": "1.0",
+        "id": "1",
+        "source": "/s",
+        "type": MATCHED,
+        "datacontenttype": "application/json",
+        "data": {"a": 1.5},
+    }
+    assert b'"data": {"a": 1.50}' in kept.body
+
+
+def test_every_bad_header_is_named(client: Client) -> None:
+    headers = {**HEADERS, "ce_source": "a b", "ce_time": "now", "ce_subject": "%C0%A0"}
+    problem = client.post(b"{", content_type="application/json", **headers).problem(400)
+    assert {each["pointer"] for each in problem["errors"]} == {
+        "#/source", "#/time", "#/subject", "#/data",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["=?nope?q?a?=", "=?utf-8?q?=FF?=", "=?utf-8?q?a?=", "=?"])
+def test_headers_have_no_encoded_words(client: Client, text: str) -> None:
+    answer = client.post(b"", content_type="", ce_subject=text, user_agent=text, **HEADERS)
+    assert answer.status == 202
+    shown = client.get(answer.headers["location"]).json
+    assert shown["event"]["subject"] == text
 
 
 # GET /status
@@ -1225,6 +1265,23 @@ def test_no_json_is_a_failure_of_ours(client: Client, document: Json, *, batch: 
     if answer.status != 202:
         answer.problem(400)
     assert client.get("/events?limit=3").status == 200
+
+
+@_SETTINGS
+@given(
+    headers=st.dictionaries(
+        st.sampled_from([*HEADERS, "ce_time", "ce_data", "ce_x_a", "ce_eventid", "accept"]),
+        st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=20),
+    ),
+    body=st.binary(max_size=50),
+    content_type=st.sampled_from(["", "application/json", "text/plain", "a"]),
+)
+def test_no_headers_are_a_failure_of_ours(
+    client: Client, headers: dict[str, str], body: bytes, content_type: str
+) -> None:
+    answer = client.post(body, content_type=content_type, **{**HEADERS, **headers})
+    if answer.status != 202:
+        answer.problem(400)
 
 
 @_SETTINGS

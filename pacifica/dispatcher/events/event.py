@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from pacifica.dispatcher.events import timestamps
+
 Attribute: TypeAlias = str | int | bool
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 
@@ -27,7 +29,8 @@ class Event:
     Attributes:
         attributes: the context attributes by their 1.0 names; unset ones are not there.
         data: the payload as a JSON value, as bytes when it was sent as `data_base64`, or ABSENT.
-        sent: the JSON text of this event just as it was sent, whatever its version.
+        sent: the JSON text of this event just as it was sent, whatever its version; of one that
+            came in headers, its text in version 1.0. It reads as the same event.
     """
 
     attributes: Mapping[str, Attribute]
@@ -48,6 +51,14 @@ class Event:
     def type(self) -> str:
         """The attribute `type`."""
         return str(self.attributes["type"])
+
+    def expired(self, at: float) -> bool:
+        """Whether its `expirytime`, an extension, had come at a moment (seconds since the epoch).
+
+        What has expired is not to be processed (CloudEvents extension "Expiry Time").
+        """
+        expiry = self.attributes.get("expirytime")
+        return isinstance(expiry, str) and timestamps.seconds(expiry) <= at
 
     def text(self, attribute: str) -> str | None:
         """The canonical string of an attribute, or None when the event lacks it."""

@@ -51,13 +51,17 @@ def decode(body: bytes) -> str:
         raise EventError(f"it is not UTF-8: {exc.reason} at byte {exc.start}") from exc
 
 
-def loads(text: str) -> Json:
+def loads(text: str, depth: int = MAX_DEPTH) -> Json:
     """Read one JSON value.
+
+    Args:
+        text: all of it, white space around it included.
+        depth: the nesting that is accepted.
 
     Raises:
         EventError: it is no JSON, holds a number that is none, or is nested too deeply.
     """
-    value, end = _value_at(text, _skip(text, 0))
+    value, end = _value_at(text, _skip(text, 0), depth)
     if _skip(text, end) != len(text):
         raise EventError(f"it is not JSON: more text after its end, at character {end}")
     return value
@@ -104,25 +108,25 @@ def _skip(text: str, position: int) -> int:
     return position
 
 
-def _value_at(text: str, position: int) -> tuple[Json, int]:
+def _value_at(text: str, position: int, depth: int = MAX_DEPTH) -> tuple[Json, int]:
     try:
         value, end = _decoder.raw_decode(text, position)
     except json.JSONDecodeError as exc:
         where = f"line {exc.lineno} column {exc.colno}"
         raise EventError(f"it is not JSON: {exc.msg} at {where}") from exc
     except RecursionError as exc:
-        raise EventError(f"it is nested deeper than {MAX_DEPTH} levels") from exc
+        raise EventError(f"it is nested deeper than {depth} levels") from exc
     except ValueError as exc:  # all that is left is Python's own limit
         raise EventError("it is not JSON: an integer has more digits than can be read") from exc
-    _check_depth(value, text[position:end] if (position, end) != (0, len(text)) else text)
+    _check_depth(value, text[position:end] if (position, end) != (0, len(text)) else text, depth)
     return cast("Json", value), end
 
 
-def _check_depth(value: Json, text: str) -> None:
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
+def _check_depth(value: Json, text: str, depth: int) -> None:
+    if text.count("[") + text.count("{") <= depth:
         return
     level: list[Any] = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(depth + 1):
         level = [each for each in level if isinstance(each, dict | list)]
         if not level:
             return
@@ -131,4 +135,4 @@ def _check_depth(value: Json, text: str) -> None:
             for parent in level
             for child in (parent.values() if isinstance(parent, dict) else parent)
         ]
-    raise EventError(f"it is nested deeper than {MAX_DEPTH} levels")
+    raise EventError(f"it is nested deeper than {depth} levels")

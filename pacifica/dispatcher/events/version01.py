@@ -1,11 +1,12 @@
 """CloudEvents 0.1 in JSON, which Pacifica sends, put in the names of 1.0."""
 
-import json
 import re
 from collections.abc import Mapping
 
 from pacifica.dispatcher.errors import EventError, Problem
 from pacifica.dispatcher.events.event import Json
+from pacifica.dispatcher.events.timestamps import with_zone
+from pacifica.dispatcher.events.version03 import typed
 
 _NAMES = {
     "eventID": "id",
@@ -18,8 +19,6 @@ _NAMES = {
     "data": "data",
 }
 _RESERVED = frozenset({*_NAMES.values(), "specversion", "data_base64"})
-_WITHOUT_ZONE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?", re.ASCII)
-_INT32 = range(-(2**31), 2**31)
 
 
 def from_version01(
@@ -27,9 +26,9 @@ def from_version01(
 ) -> tuple[dict[str, Json], dict[str, str]]:
     """Rename a 0.1 document's members to those of 1.0.
 
-    A time without a zone stays usable and is marked: it gets the offset `-00:00`, by which RFC 3339
-    (section 4.3) says that the offset to local time is not known. Extensions become attributes with
-    lower-case names; a value that 1.0 has no type for becomes its JSON text.
+    A time without a zone stays usable and is marked. Extensions become attributes with lower-case
+    names; a value that 1.0 has no type for becomes its JSON text. The version does not mark data
+    that stands for bytes, so that a string stays one.
 
     Args:
         document: the 0.1 document.
@@ -42,15 +41,14 @@ def from_version01(
         EventError: the version is not 0.1.
     """
     if document["cloudEventsVersion"] != "0.1":
-        what = "only 0.1 is understood (and specversion 1.0)"
+        what = "only 0.1 is understood (and specversion 0.2, 0.3 and 1.0)"
         raise EventError("this is no valid CloudEvent", [Problem("/cloudEventsVersion", what)])
     renamed: dict[str, Json] = {"specversion": "1.0"}
     for old, new in _NAMES.items():
         if document.get(old) is not None or (old == "data" and "data" in document):
             renamed[new] = document[old]
-    time = renamed.get("time")
-    if isinstance(time, str) and _WITHOUT_ZONE.fullmatch(time):
-        renamed["time"] = f"{time}-00:00"
+    if isinstance(time := renamed.get("time"), str):
+        renamed["time"] = with_zone(time)
     pointers = {f"/{new}": f"/{old}" for old, new in _NAMES.items()}
     extensions = document.get("extensions")
     if isinstance(extensions, dict):
@@ -61,18 +59,7 @@ def from_version01(
                 what = f"an extension's name comes to {new}, which is taken"
                 problems.append(Problem("/extensions", what))
             else:
-                renamed[new] = _typed(value)
+                renamed[new] = typed(value)
     elif extensions is not None:
         problems.append(Problem("/extensions", "this must be an object"))
     return renamed, pointers
-
-
-def _typed(value: Json) -> Json:
-    """A value as 1.0 can type it."""
-    if (
-        value is None
-        or isinstance(value, str | bool)
-        or (isinstance(value, int) and value in _INT32)
-    ):
-        return value
-    return json.dumps(value)

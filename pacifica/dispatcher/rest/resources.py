@@ -74,8 +74,11 @@ class Receive(_Resource):
     def POST(self, /, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
         """Store what arrives and answer 202; from then on it is not lost."""
         requests.parameters(query, {})
-        content_type = cherrypy.request.headers.get("Content-Type", "")
-        received = events.receive(content_type, requests.body(self._service.max_event_size))
+        received = events.receive(
+            cherrypy.request.headers.get("Content-Type", ""),
+            requests.body(self._service.max_event_size),
+            cherrypy.request.header_list,
+        )
         accepted = self._service.accept(received.events)
         cherrypy.response.status = HTTPStatus.ACCEPTED
         if not received.batch:
@@ -276,6 +279,25 @@ class _Paths(cherrypy.dispatch.MethodDispatcher):  # type: ignore[misc] # Cherry
         return self._resources.get(f"{parts[0]}/"), parts[1:]
 
 
+class _Request(cherrypy.Application.request_class):  # type: ignore[misc] # CherryPy is untyped
+    """A request whose headers are taken as they are."""
+
+    header_list: list[tuple[str, str]]
+
+    def process_headers(self) -> None:
+        """Read the headers, without those that CherryPy would decode as those of a mail.
+
+        HTTP has no encoded words (RFC 9110, section 5.5), and some cannot be decoded. All headers
+        are in `header_list`.
+        """
+        everything = self.header_list
+        self.header_list = [field for field in everything if "=?" not in field[1]]
+        try:
+            super().process_headers()
+        finally:
+            self.header_list = everything
+
+
 def application(service: Service) -> Any:  # noqa: ANN401 - CherryPy is untyped
     """The WSGI application of all resources."""
     resources = {path: kind(service) for path, kind in RESOURCES.items()}
@@ -293,6 +315,7 @@ def application(service: Service) -> Any:  # noqa: ANN401 - CherryPy is untyped
         }
     }
     mounted = cherrypy.Application(None, script_name="", config=configuration)
+    mounted.request_class = _Request
     mounted.log.access = _log_nothing
     return mounted
 

@@ -115,10 +115,21 @@ def test_each_event_of_a_batch_is_kept_as_it_was_sent() -> None:
     assert [event.sent for event in received.events] == [spaced, TWO]
 
 
-def test_a_batch_may_hold_events_of_two_versions() -> None:
-    old = '{"cloudEventsVersion": "0.1", "eventID": "1", "eventType": "t", "source": "/s"}'
-    received = receive(BATCH, f"[{ONE}, {old}]".encode())
-    assert [event.source for event in received.events] == ["/tests", "/s"]
+OLD = '{"cloudEventsVersion": "0.1", "eventID": "1", "eventType": "t", "source": "/s"}'
+OLDER = {each: ONE.replace('"1.0"', f'"{each}"') for each in ("0.2", "0.3")}
+
+
+@pytest.mark.parametrize("one", [OLD, *OLDER.values()], ids=["0.1", *OLDER])
+def test_a_batch_may_hold_events_of_an_older_version(one: str) -> None:
+    assert len(receive(BATCH, f"[{one}, {one}]".encode()).events) == 2
+
+
+@pytest.mark.parametrize("other", [OLD, *OLDER.values()], ids=["0.1", *OLDER])
+def test_a_batch_does_not_mix_versions(other: str) -> None:
+    with pytest.raises(EventError, match="none was taken") as caught:
+        receive(BATCH, f"[{ONE}, {TWO}, {other}, {ONE}]".encode())
+    [problem] = caught.value.problems
+    assert (problem.where, "began with 1.0" in problem.what) == ("/2", True)
 
 
 @pytest.mark.parametrize(
@@ -166,3 +177,47 @@ def test_a_broken_array_brings_no_event(body: str) -> None:
 def test_a_batch_nested_beyond_all_limits_brings_no_event() -> None:
     with pytest.raises(EventError, match="nested deeper than"):
         receive(BATCH, b"[" * 100_000)
+
+
+HEADERS = [("ce-specversion", "1.0"), ("ce-id", "h"), ("ce-source", "/h"), ("ce-type", "t")]
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["", "application/json", "text/plain", "multipart/form-data; boundary=a", "application/xml"],
+)
+def test_any_other_content_type_beside_headers_is_binary_mode(content_type: str) -> None:
+    received = receive(content_type, ONE.encode(), [("Host", "localhost"), *HEADERS])
+    assert not received.batch
+    assert [event.id for event in received.events] == ["h"]
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/cloudevents+json", "APPLICATION/CLOUDEVENTS+JSON; charset=utf-8"]
+)
+def test_structured_mode_takes_the_attributes_of_the_body(content_type: str) -> None:
+    assert receive(content_type, ONE.encode(), HEADERS).events == (make_event(1),)
+
+
+def test_a_batch_takes_the_attributes_of_the_body() -> None:
+    assert receive(BATCH, f"[{ONE}]".encode(), HEADERS).events == (make_event(1),)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/cloudevents",
+        "application/cloudevents+xml",
+        "application/cloudevents+avro",
+        "application/cloudevents-batch",
+        "application/cloudevents-batch+protobuf",
+    ],
+)
+def test_another_event_format_is_not_taken_for_binary_mode(content_type: str) -> None:
+    with pytest.raises(UnsupportedFormatError, match="is no event format"):
+        receive(content_type, ONE.encode(), HEADERS)
+
+
+def test_other_headers_make_no_binary_mode() -> None:
+    headers = [("Host", "localhost"), ("X-Ce-Id", "1"), ("Cell", "1")]
+    assert receive("application/json", ONE.encode(), headers).events == (make_event(1),)

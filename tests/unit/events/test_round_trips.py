@@ -1,0 +1,137 @@
+"""Random valid events go in by every way, and lose nothing."""
+
+import base64
+import json
+from urllib.parse import quote
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pacifica.dispatcher.events import ABSENT, Event, Json, parse, receive
+
+STRUCTURED = "application/cloudevents+json"
+BATCH = "application/cloudevents-batch+json"
+STRINGS = st.text(
+    st.characters(
+        exclude_categories=["Cc", "Cs"],
+        exclude_characters=[
+            *map(chr, range(0xFDD0, 0xFDF0)),
+            *(chr(plane << 16 | end) for plane in range(17) for end in (0xFFFE, 0xFFFF)),
+        ],
+    ),
+    min_size=1,
+    max_size=20,
+)
+REFERENCES = STRINGS.map(lambda text: f"/{quote(text)}") | st.sampled_from(
+    ["#", "urn:a:b", "http://[::1]:80/?a#b"]
+)
+TIMES = st.datetimes().map(lambda moment: f"{moment.isoformat()}Z") | st.sampled_from(
+    ["2016-12-31t23:59:60z", "2026-11-23T16:57:37.123456789-00:00"]
+)
+NAMES = st.from_regex(r"x[a-z0-9]{0,18}", fullmatch=True)
+JSON: st.SearchStrategy[Json] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+ATTRIBUTES = st.fixed_dictionaries(
+    {"specversion": st.just("1.0"), "id": STRINGS, "source": REFERENCES, "type": STRINGS},
+    optional={
+        "subject": STRINGS,
+        "time": TIMES,
+        "expirytime": TIMES,
+        "dataschema": REFERENCES,
+        "datacontenttype": st.sampled_from(["application/json", "text/plain", "image/png; a=b"]),
+    },
+)
+EXTENSIONS = st.dictionaries(
+    NAMES, st.booleans() | st.integers(-(2**31), 2**31 - 1) | STRINGS | st.just(""), max_size=5
+)
+
+
+def in_json(data: Json) -> dict[str, Json]:
+    """The member that holds a JSON value."""
+    return {"data": data}
+
+
+def in_base64(data: bytes) -> dict[str, Json]:
+    """The member that holds bytes."""
+    return {"data_base64": base64.b64encode(data).decode()}
+
+
+NOTHING: dict[str, Json] = {}
+PAYLOADS = JSON.map(in_json) | st.binary().map(in_base64) | st.just(NOTHING)
+DOCUMENTS = st.tuples(ATTRIBUTES, EXTENSIONS, PAYLOADS).map(
+    lambda parts: {**parts[0], **parts[1], **parts[2]}
+)
+HEADERS = st.tuples(ATTRIBUTES, st.dictionaries(NAMES, STRINGS, max_size=5)).map(
+    lambda parts: {**parts[0], **parts[1]}
+)
+QUICK = settings(deadline=None)
+"""The machine may be busy."""
+
+
+def exact(value: object) -> str:
+    """A value with its types: True == 1 and 1 == 1.0 in Python."""
+    return repr(sorted(value.items())) if isinstance(value, dict) else repr(value)
+
+
+@QUICK
+@given(DOCUMENTS)
+def test_structured_to_value_to_structured(document: dict[str, Json]) -> None:
+    [event] = receive(STRUCTURED, json.dumps(document).encode()).events
+    assert exact(event.structured()) == exact(document)
+    assert exact(parse(event.to_json()).structured()) == exact(document)
+    assert parse(event.sent) == event
+
+
+@QUICK
+@given(st.lists(DOCUMENTS, max_size=4))
+def test_batch_to_values_to_structured(documents: list[dict[str, Json]]) -> None:
+    received = receive(BATCH, json.dumps(documents, indent=1).encode())
+    assert [exact(event.structured()) for event in received.events] == list(map(exact, documents))
+    assert [parse(event.sent) for event in received.events] == list(received.events)
+
+
+def binary(attributes: dict[str, str], body: bytes) -> Event:
+    """What is read of an event that was written in binary mode."""
+    headers = [
+        (f"ce-{name}", quote(text, safe="!#$&'()*+,/:;=?@[]^`{|}~\\"))
+        for name, text in attributes.items()
+        if name != "datacontenttype"
+    ]
+    [event] = receive(attributes.get("datacontenttype", ""), body, headers).events
+    return event
+
+
+@QUICK
+@given(HEADERS, JSON)
+def test_binary_with_json_to_value_to_structured(attributes: dict[str, str], data: Json) -> None:
+    attributes["datacontenttype"] = "application/json"
+    event = binary(attributes, json.dumps(data).encode())
+    assert exact(event.structured()) == exact({**attributes, "data": data})
+    assert parse(event.sent) == event
+
+
+@QUICK
+@given(HEADERS, st.binary(min_size=1))
+def test_binary_with_bytes_to_value_to_structured(attributes: dict[str, str], data: bytes) -> None:
+    attributes["datacontenttype"] = "application/octet-stream"
+    event = binary(attributes, data)
+    encoded = base64.b64encode(data).decode()
+    assert exact(event.structured()) == exact({**attributes, "data_base64": encoded})
+    assert parse(event.sent) == event
+
+
+@QUICK
+@given(HEADERS, st.binary(min_size=1))
+def test_binary_with_text_to_value_to_bytes(attributes: dict[str, str], data: bytes) -> None:
+    attributes["datacontenttype"] = "text/plain"
+    event = binary(attributes, data)
+    assert event.attributes == attributes
+    assert event.data is not ABSENT
+    assert (event.data.encode() if isinstance(event.data, str) else event.data) == data
