@@ -405,6 +405,52 @@ def test_headers_have_no_encoded_words(client: Client, text: str) -> None:
     assert shown["event"]["subject"] == text
 
 
+EXPIRED = "2026-01-01T00:00:00Z"
+
+
+@pytest.fixture
+def expired(client: Client) -> Answer:
+    """The answer to an event that had expired when it came."""
+    return client.send(type=MATCHED, expirytime=EXPIRED)
+
+
+def test_an_expired_event_is_accepted_and_not_run(
+    client: Client, database: orm.Database, expired: Answer
+) -> None:
+    assert (expired.status, expired.json["status"], expired.json["expired"]) == (
+        202, "unmatched", True,
+    )  # fmt: skip
+    shown = client.get(expired.headers["location"]).json
+    assert (shown["status"], shown["expired"], shown["runs"]) == ("unmatched", True, [])
+    assert count(database, "run") == 0
+
+
+def test_an_event_that_has_not_expired_is_run(client: Client) -> None:
+    answer = client.send(type=MATCHED, expirytime="9999-01-01T00:00:00Z")
+    assert (answer.json["status"], answer.json["applications"]) == ("queued", ["hello"])
+    assert "expired" not in answer.json
+    assert "expired" not in client.get(answer.headers["location"]).json
+
+
+def test_the_expired_event_of_a_batch_is_named(client: Client) -> None:
+    fresh, old = make_event(1, type=MATCHED), make_event(2, type=MATCHED, expirytime=EXPIRED)
+    answer = client.post(f"[{fresh.sent}, {old.sent}]".encode(), content_type=BATCH)
+    assert ["expired" in each for each in answer.json["events"]] == [False, True]
+
+
+def test_an_expired_event_is_run_when_it_is_replayed(client: Client, expired: Answer) -> None:
+    uuid = expired.json["uuid"]
+    assert client.request("POST", f"/events/{uuid}/replay").status == 202
+    shown = client.get(f"/status/{uuid}").json
+    assert (shown["status"], "expired" in shown) == ("queued", False)
+
+
+def test_a_repeat_of_a_run_event_after_its_expiry_is_not_called_expired(client: Client) -> None:
+    client.send(type=MATCHED)
+    again = client.send(type=MATCHED, expirytime=EXPIRED)
+    assert (again.json["status"], "expired" in again.json) == ("queued", False)
+
+
 # GET /status
 
 

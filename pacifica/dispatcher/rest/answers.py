@@ -115,26 +115,33 @@ def _problem(status: HTTPStatus, detail: str, problems: Sequence[Problem] = ()) 
     return f"{dumps(document)}\n".encode()
 
 
-def accepted_document(accepted: orm.Accepted) -> Json:
-    """What a sender is told of its event."""
-    return {
+def accepted_document(accepted: orm.Accepted, *, expired: bool) -> Json:
+    """What a sender is told of its event; of one that is new and had expired, that it had."""
+    document: dict[str, Json] = {
         "uuid": accepted.uuid,
         "status": accepted.status,
         "duplicate": accepted.duplicate,
         "applications": list(accepted.applications),
     }
+    if expired and not accepted.duplicate:
+        document["expired"] = True
+    return document
 
 
 def status_document(view: orm.EventView) -> Json:
-    """What became of an event."""
-    return {
+    """What became of an event; of one that has no run because it had expired, that it had."""
+    event = events.parse(view.sent)
+    document: dict[str, Json] = {
         "uuid": view.uuid,
         "status": view.status,
         "result": only_result(view),
-        "event": dict(events.parse(view.sent).attributes),
+        "event": dict(event.attributes),
         "received": timestamp(view.received),
         "runs": [run_document(each) for each in view.runs],
     }
+    if not view.runs and event.expired(view.received):
+        document["expired"] = True
+    return document
 
 
 def event_text(view: orm.EventView) -> str:

@@ -1,6 +1,7 @@
 """The resources: what has an address, and what its methods do."""
 
 import re
+import time
 import urllib.parse
 import uuid
 from collections.abc import Mapping, Sequence
@@ -40,10 +41,21 @@ class Service:
     max_event_size: int
     intake: orm.Intake
 
-    def accept(self, arrived: Sequence[events.Event]) -> list[orm.Accepted]:
-        """Store events with a run for every application that they match."""
+    def accept(self, arrived: Sequence[events.Event], now: float) -> list[orm.Accepted]:
+        """Store events with a run for every application that they match.
+
+        Args:
+            arrived: the events.
+            now: seconds since the epoch; what has expired by then gets no run.
+        """
         return self.store(
-            [(event, matching(self.applications.values(), event)) for event in arrived]
+            [
+                (
+                    event,
+                    () if event.expired(now) else matching(self.applications.values(), event),
+                )
+                for event in arrived
+            ]
         )
 
     def store(self, matched: Sequence[orm.Matched]) -> list[orm.Accepted]:
@@ -79,7 +91,8 @@ class Receive(_Resource):
             requests.body(self._service.max_event_size),
             cherrypy.request.header_list,
         )
-        accepted = self._service.accept(received.events)
+        now = time.time()
+        accepted = self._service.accept(received.events, now)
         cherrypy.response.status = HTTPStatus.ACCEPTED
         if not received.batch:
             cherrypy.response.headers["Location"] = f"/status/{accepted[0].uuid}"
@@ -87,7 +100,10 @@ class Receive(_Resource):
             return answers.answer_nothing()
         if requests.prefers_text():
             return answers.answer_text("".join(f"{each.uuid}\n" for each in accepted))
-        documents = [answers.accepted_document(each) for each in accepted]
+        documents = [
+            answers.accepted_document(each, expired=event.expired(now))
+            for each, event in zip(accepted, received.events, strict=True)
+        ]
         return answers.answer_json({"events": documents} if received.batch else documents[0])
 
 
