@@ -26,7 +26,13 @@ from pacifica.dispatcher.workplace import Workplace
 
 _log = logging.getLogger(__name__)
 
-_NOT_INHERITED: Final = ("CE_", "DISPATCHER_", "CELERY_", "_MP_", "PEEWEE_URL", "BROKER_URL")
+_TRACE: Final = ("traceparent", "tracestate")
+"""Attributes that have names of their own in an environment (CloudEvents "Distributed Tracing")."""
+
+_NOT_INHERITED: Final = (
+    *("CE_", "DISPATCHER_", "CELERY_", "_MP_", "PEEWEE_URL", "BROKER_URL"),
+    *map(str.upper, _TRACE),
+)
 
 _RECORD_AGAIN: Final = 0.5  # seconds until an outcome that the database did not take is tried again
 _ROOM_AGAIN: Final = 30.0  # seconds until an attempt for which there was no room is followed
@@ -201,8 +207,14 @@ def _environment(
         name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)
     }
     attributes = {f"CE_{name.upper()}": canonical(v) for name, v in event.attributes.items()}
+    trace = {
+        name.upper(): canonical(event.attributes[name])
+        for name in _TRACE
+        if name in event.attributes
+    }
     return {
         **inherited,
+        **trace,
         **application.environment,
         **attributes,
         "DISPATCHER_EVENT": workplace.event,

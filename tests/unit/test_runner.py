@@ -193,6 +193,22 @@ def test_attributes_come_as_variables(place: Place) -> None:
     }
 
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_the_trace_and_the_correlation_of_an_event_come_as_variables(place: Place) -> None:
+    told = place.tell(
+        make_event(traceparent=TRACE, tracestate="a=b,c=d", correlationid="1", causationid="2")
+    )
+    names = ("TRACEPARENT", "TRACESTATE", "CE_TRACEPARENT", "CE_CORRELATIONID", "CE_CAUSATIONID")
+    assert [told.environment[name] for name in names] == [TRACE, "a=b,c=d", TRACE, "1", "2"]
+
+
+def test_the_configured_trace_has_precedence(place: Place) -> None:
+    told = place.tell(make_event(traceparent=TRACE), TRACEPARENT="mine")
+    assert told.environment["TRACEPARENT"] == "mine"
+
+
 def test_the_run_is_named_in_variables(place: Place) -> None:
     told = place.tell(make_event())
     [run] = orm.events(place.database, orm.EventFilter(), 1)[0].runs
@@ -221,7 +237,11 @@ def test_the_rest_of_the_environment_is_inherited(
 
 
 @pytest.mark.parametrize(
-    "name", ["BROKER_URL", "PEEWEE_URL", "DISPATCHER_CONFIG", "DISPATCHER_LIFELINE", "CE_OLD"]
+    "name",
+    [
+        *("BROKER_URL", "PEEWEE_URL", "DISPATCHER_CONFIG", "DISPATCHER_LIFELINE", "CE_OLD"),
+        *("TRACEPARENT", "TRACESTATE"),
+    ],
 )
 def test_what_is_the_dispatchers_own_is_not_inherited(
     place: Place, monkeypatch: pytest.MonkeyPatch, name: str
