@@ -46,6 +46,7 @@ def compose(settings: Settings) -> Web:
         publisher,
         settings.server.max_event_size,
         orm.Intake(database),
+        rest.Webhook(settings.webhook),
     )
     return Web(rest.application(service), publisher)
 

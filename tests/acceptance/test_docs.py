@@ -38,6 +38,7 @@ SETTINGS = {
     "celery": config.CelerySettings,
     "server": config.ServerSettings,
     "worker": config.WorkerSettings,
+    "webhook": config.WebhookSettings,
     "application:NAME": applications.Application,
 }
 

@@ -14,6 +14,7 @@ from pacifica.dispatcher.config import (
     DatabaseSettings,
     ServerSettings,
     Settings,
+    WebhookSettings,
     WorkerSettings,
     load,
 )
@@ -25,6 +26,7 @@ SECTIONS = {
     "celery": CelerySettings,
     "server": ServerSettings,
     "worker": WorkerSettings,
+    "webhook": WebhookSettings,
 }
 APPLICATION = "[application:one]\ncommand = true\n"
 SECRET = "s3cr-t"  # noqa: S105 - it is none, and must never be shown
@@ -70,6 +72,7 @@ class TestDefaults:
         assert settings.celery == CelerySettings("pyamqp://guest:guest@127.0.0.1:5672//", "default")
         assert settings.server == ServerSettings("127.0.0.1", 8069, 10, 1024**2)
         assert settings.worker == WorkerSettings(Path("runs"), 30.0, 15.0)
+        assert settings.webhook == WebhookSettings(frozenset(), "*", frozenset())
 
     def test_the_built_in_applications_are_there(self) -> None:
         assert read("").applications == {each.name: each for each in BUILT_IN}
@@ -136,6 +139,12 @@ VALUES = [
     ("worker", "lease", "5", 5.0),
     ("worker", "lease", "1m", 60.0),
     ("worker", "lease", "10m", 600.0),
+    ("webhook", "allowed_origins", "*", frozenset("*")),
+    ("webhook", "allowed_origins", "a.org B.org, c", frozenset({"a.org", "B.org", "c"})),
+    ("webhook", "rate", "*", "*"),
+    ("webhook", "rate", "0120", "120"),
+    ("webhook", "callback_hosts", "A.org:443, b-1.org", frozenset({"a.org", "b-1.org"})),
+    ("webhook", "callback_hosts", "a.org:553", frozenset({"a.org:553"})),
 ]
 
 APPLICATION_VALUES = [
@@ -364,6 +373,15 @@ BAD_VALUES = [
     ("worker", "lease", "601", "must be from 5 s to 10 minutes"),
     ("worker", "lease", "1h", "must be from 5 s to 10 minutes"),
     ("worker", "lease", "-5", DURATION),
+    ("webhook", "allowed_origins", "", "must not be empty"),
+    ("webhook", "allowed_origins", "caf\u00e9.org", "must be names"),
+    ("webhook", "rate", "", WHOLE_NUMBER),
+    ("webhook", "rate", "0", f"{WHOLE_NUMBER}1 to 999999999"),
+    ("webhook", "rate", "10/m", WHOLE_NUMBER),
+    ("webhook", "callback_hosts", "", "must not be empty"),
+    ("webhook", "callback_hosts", "*", "must be hosts"),
+    ("webhook", "callback_hosts", "https://a.org", "must be hosts"),
+    ("webhook", "callback_hosts", "user@a.org", "must be hosts"),
 ]
 
 BAD_APPLICATION_VALUES = [

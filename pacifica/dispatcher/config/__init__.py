@@ -6,6 +6,7 @@ from pacifica.dispatcher.config.settings import (
     DatabaseSettings,
     ServerSettings,
     Settings,
+    WebhookSettings,
     WorkerSettings,
 )
 from pacifica.dispatcher.config.values import APPLICATION_KEYS, SECTIONS
@@ -17,6 +18,7 @@ __all__ = [
     "DatabaseSettings",
     "ServerSettings",
     "Settings",
+    "WebhookSettings",
     "WorkerSettings",
     "load",
 ]

@@ -18,6 +18,7 @@ from pacifica.dispatcher.config.settings import (
     DatabaseSettings,
     ServerSettings,
     Settings,
+    WebhookSettings,
     WorkerSettings,
 )
 from pacifica.dispatcher.errors import ConfigError, Problem, RuleError
@@ -62,6 +63,7 @@ def load(file: Path | None = None, environment: Mapping[str, str] = os.environ) 
         celery=reader.section("celery", CelerySettings),
         server=reader.section("server", ServerSettings),
         worker=reader.section("worker", WorkerSettings),
+        webhook=reader.section("webhook", WebhookSettings),
         applications={each.name: each for each in (*BUILT_IN, *reader.applications(home))},
     )
     if url := environment.get("PEEWEE_URL"):

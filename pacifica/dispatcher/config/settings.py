@@ -68,6 +68,21 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """Section [webhook]: senders that ask before they deliver.
+
+    Attributes:
+        allowed_origins: the names of those that may; `*` among them stands for all.
+        rate: how many requests a minute they are told they may send; `*` for any number.
+        callback_hosts: hosts, some with a port, that may ask to be called back.
+    """
+
+    allowed_origins: frozenset[str] = frozenset()
+    rate: str = "*"
+    callback_hosts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that an operator can set.
 
@@ -81,6 +96,7 @@ class Settings:
     celery: CelerySettings
     server: ServerSettings
     worker: WorkerSettings
+    webhook: WebhookSettings
     applications: Mapping[str, Application]
 
     @property

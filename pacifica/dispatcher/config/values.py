@@ -146,7 +146,29 @@ def _positive_duration(text: str) -> float:
 
 def _exit_codes(text: str) -> frozenset[int]:
     read = _whole_number(1, 255)
-    return frozenset(read(each) for each in _not_empty(text).replace(",", " ").split())
+    return frozenset(map(read, _words(text)))
+
+
+def _origins(text: str) -> frozenset[str]:
+    origins = _words(text)
+    if not all(re.fullmatch(r"[!-~]{1,255}", each) for each in origins):
+        raise ValueError("must be names such as eventgrid.azure.net, or * for all senders")
+    return origins
+
+
+def _callback_hosts(text: str) -> frozenset[str]:
+    hosts = frozenset(each.lower().removesuffix(":443") for each in _words(text))
+    if not all(re.fullmatch(r"[a-z0-9_.-]{1,255}(:[1-9]\d{0,4})?", each) for each in hosts):
+        raise ValueError("must be hosts such as example.org or example.org:8443")
+    return hosts
+
+
+def _delivery_rate(text: str) -> str:
+    return text if text == "*" else str(_whole_number(1, 999_999_999)(text))
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(_not_empty(text).replace(",", " ").split())
 
 
 def _rate(text: str) -> Rate:
@@ -217,6 +239,11 @@ SECTIONS: Mapping[str, Keys] = {
         "max_event_size": _size(64 * 1024, " (CloudEvents 1.0.2, section 5)"),
     },
     "worker": {"directory": _directory, "stop_grace": _duration, "lease": _lease},
+    "webhook": {
+        "allowed_origins": _origins,
+        "rate": _delivery_rate,
+        "callback_hosts": _callback_hosts,
+    },
 }
 """How each key of each section is read."""
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -18,6 +19,7 @@ from pacifica.dispatcher.errors import NotFoundError
 from pacifica.dispatcher.publisher import Publisher
 from pacifica.dispatcher.rest import answers, requests
 from pacifica.dispatcher.rest.requests import Query
+from pacifica.dispatcher.rest.webhook import Webhook
 
 _BY_HAND = ("/dispatch", "org.pacifica.dispatcher.dispatch")
 """Source and type of the event that stands for a run by hand."""
@@ -33,6 +35,7 @@ class Service:
         publisher: is woken when something was stored.
         max_event_size: bytes that a body may have.
         intake: takes events into the database.
+        webhook: who may deliver, of those that ask.
     """
 
     database: orm.Database
@@ -40,6 +43,7 @@ class Service:
     publisher: Publisher
     max_event_size: int
     intake: orm.Intake
+    webhook: Webhook
 
     def accept(self, arrived: Sequence[events.Event], now: float) -> list[orm.Accepted]:
         """Store events with a run for every application that they match.
@@ -81,11 +85,21 @@ class _Resource:
 
 
 class Receive(_Resource):
-    """One event, or a batch."""
+    """One event, or a batch; senders put tokens of their own into the query."""
 
-    def POST(self, /, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+    def OPTIONS(self, /, **_: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+        """Tell a sender whether it may deliver; one that can be called back is told by that."""
+        webhook, headers = self._service.webhook, cherrypy.request.headers
+        permission = webhook.permission(headers.get("WebHook-Request-Origin", ""))
+        callback = headers.get("WebHook-Request-Callback", "")
+        if permission and webhook.may_call(callback):
+            cherrypy.request.hooks.attach("on_end_request", partial(webhook.call, callback))
+        else:
+            cherrypy.response.headers.update(permission)
+        return answers.answer_nothing()
+
+    def POST(self, /, **_: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
         """Store what arrives and answer 202; from then on it is not lost."""
-        requests.parameters(query, {})
         received = events.receive(
             cherrypy.request.headers.get("Content-Type", ""),
             requests.body(self._service.max_event_size),
