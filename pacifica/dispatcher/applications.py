@@ -9,8 +9,8 @@ from typing import Final
 
 from pacifica.dispatcher.command import Argument, Command
 from pacifica.dispatcher.errors import ApplicationError
-from pacifica.dispatcher.events import Event
-from pacifica.dispatcher.filters import Filter
+from pacifica.dispatcher.events import Event, Json
+from pacifica.dispatcher.filters import Explanation, Filter
 
 PRIORITIES: Final = range(10)
 """From last to first; what has a higher one goes first."""
@@ -148,6 +148,45 @@ class Application:
 def matching(applications: Iterable[Application], event: Event) -> tuple[Application, ...]:
     """All applications that the event is for, in the order of the configuration."""
     return tuple(application for application in applications if application.matches(event))
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Why an event is for an application, or is not.
+
+    Attributes:
+        application: the application's name.
+        matched: whether it is.
+        clauses: the filters of its rule, each with what it found.
+        note: what there is to say when it has no rule.
+    """
+
+    application: str
+    matched: bool
+    clauses: tuple[Explanation, ...]
+    note: str | None = None
+
+    def document(self) -> dict[str, Json]:
+        """The explanation as a JSON object."""
+        found: dict[str, Json] = {
+            "application": self.application,
+            "matched": self.matched,
+            "clauses": [each.document() for each in self.clauses],
+        }
+        return found if self.note is None else {**found, "note": self.note}
+
+
+def explain(applications: Iterable[Application], event: Event) -> tuple[Explained, ...]:
+    """Why an event is for each of these applications, or is not."""
+    return tuple(_explain(each, event) for each in applications)
+
+
+def _explain(application: Application, event: Event) -> Explained:
+    note = None
+    if not application.rule:
+        note = "only GET /dispatch runs it" if application.dispatch else "no rule: every event"
+    clauses = tuple(each.explain(event) for each in application.rule)
+    return Explained(application.name, application.matches(event), clauses, note)
 
 
 BUILT_IN = tuple(

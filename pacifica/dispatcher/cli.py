@@ -1,17 +1,19 @@
 """The command line."""
 
+import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
-from pacifica.dispatcher import config, review, standalone, wsgi
+from pacifica.dispatcher import applications, config, events, review, standalone, wsgi
 from pacifica.dispatcher.config import Settings
-from pacifica.dispatcher.errors import DispatcherError
+from pacifica.dispatcher.errors import DispatcherError, EventError
+from pacifica.dispatcher.filters import Explanation
 
 _File = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -80,6 +82,49 @@ def check(config_file: Path | None) -> None:
         click.echo(f"  application {application.name}")
     for warning in review.warnings(settings.applications.values()):
         click.echo(f"warning: {file}: {warning}", err=True)
+
+
+@main.command()
+@_config_option
+@click.option("--json", "as_json", is_flag=True, help="For programs: JSON.")
+@click.argument("event", type=click.File("rb"))
+@click.pass_context
+def explain(
+    context: click.Context, config_file: Path | None, event: BinaryIO, *, as_json: bool
+) -> None:
+    """Say why each application would get the event in a file (- is standard input), or would not.
+
+    The exit code is 3 when none would.
+    """
+    settings = _settings(config_file, {})
+    try:
+        [read] = events.receive("application/cloudevents+json", event.read()).events
+    except EventError as exc:
+        click.echo("\n".join([str(exc), *map(str, exc.problems)]), err=True)
+        raise SystemExit(2) from exc
+    explained = applications.explain(settings.applications.values(), read)
+    if as_json:
+        click.echo(json.dumps({"applications": [each.document() for each in explained]}))
+    else:
+        for line in _in_words(explained):
+            click.echo(line)
+    if not any(each.matched for each in explained):
+        context.exit(3)
+
+
+def _in_words(explained: Iterable[applications.Explained]) -> Iterator[str]:
+    for each in explained:
+        note = f" ({each.note})" if each.note else ""
+        yield f"{each.application}: {'matched' if each.matched else 'not matched'}{note}"
+        for clause in each.clauses:
+            yield from _clause_in_words(clause, "  ")
+
+
+def _clause_in_words(clause: Explanation, margin: str) -> Iterator[str]:
+    found = clause.error or ("" if clause.parts else f"found {json.dumps(clause.value)}")
+    yield f"{margin}{'yes' if clause.held else 'no '}  {clause.clause}{found and ': '}{found}"
+    for part in clause.parts:
+        yield from _clause_in_words(part, f"{margin}  ")
 
 
 def _welcome(url: str) -> None:

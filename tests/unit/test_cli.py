@@ -1,5 +1,6 @@
 """The command line: what `check` says, how errors end, which options there are."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,69 @@ def test_the_servers_take_the_same_options(command: list[str]) -> None:
 def test_the_version_is_told() -> None:
     result = invoke("--version")
     assert (result.exit_code, result.stdout[:20]) == (0, "pacifica-dispatcher,")
+
+
+_EXPLAINED = """
+[application:one]
+exact.type = org.example
+prefix.source = /b
+command = true
+
+[application:two]
+filters = [{"any": [{"exact": {"type": "x"}}, {"not": {"sql": "nope = 'x'"}}]}]
+command = true
+"""
+
+
+def explained(tmp_path: Path, event: str, *options: str) -> Result:
+    """Explain an event that comes on standard input."""
+    file = written(tmp_path / "some.ini", _EXPLAINED)
+    arguments = ["explain", "-c", file, *options, "-"]
+    return CliRunner().invoke(main, arguments, input=event.encode())
+
+
+def test_an_event_is_explained_clause_by_clause(tmp_path: Path) -> None:
+    event = '{"specversion": "1.0", "id": "1", "source": "/a", "type": "org.example"}'
+    result = explained(tmp_path, event)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "add: not matched (only GET /dispatch runs it)",
+        "mul: not matched (only GET /dispatch runs it)",
+        "one: not matched",
+        "  yes  type is 'org.example': found \"org.example\"",
+        "  no   source begins with '/b': found \"/a\"",
+        "two: matched",
+        "  yes  one of these holds",
+        "    no   type is 'x': found \"org.example\"",
+        "    yes  this does not hold",
+        (
+            "      no   the expression nope = 'x' is true: "
+            "missingAttribute error: the event has no attribute nope"
+        ),
+    ]
+
+
+def test_an_event_is_explained_to_programs(tmp_path: Path) -> None:
+    event = '{"specversion": "1.0", "id": "1", "source": "/b", "type": "org.example"}'
+    found = json.loads(explained(tmp_path, event, "--json").stdout)["applications"]
+    assert {each["application"]: each["matched"] for each in found} == {
+        "add": False,
+        "mul": False,
+        "one": True,
+        "two": True,
+    }
+
+
+def test_an_event_that_no_application_gets_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
+    file = written(
+        tmp_path / "event.json", '{"specversion": "1.0", "id": "1", "source": "/a", "type": "x"}'
+    )
+    config = written(tmp_path / "some.ini", _GOOD)
+    assert invoke("explain", "-c", config, file).exit_code == 3
+
+
+def test_what_is_wrong_with_an_event_is_said(tmp_path: Path) -> None:
+    result = explained(tmp_path, '{"specversion": "1.0", "id": "1", "source": ""}')
+    assert result.exit_code == 2
+    assert "/source" in result.stderr
+    assert "/type" in result.stderr

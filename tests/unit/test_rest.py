@@ -1347,3 +1347,30 @@ def test_a_stored_event_can_be_read_back(client: Client, database: orm.Database)
     assert events.parse(stored.sent).data == {"a": [1, "\ud800", None]}
     assert now <= stored.received <= time.time()
     assert client.get(f"/events/{uuid}").json["event"]["data"] == {"a": [1, "\ud800", None]}
+
+
+def test_an_event_is_explained_and_not_stored(client: Client) -> None:
+    answer = client.post(make_event(type=MATCHED).sent.encode(), "/explain")
+    found = {each["application"]: each for each in answer.json["applications"]}
+    assert answer.status == 200
+    assert {name: each["matched"] for name, each in found.items()} == {
+        "add": False,
+        "mul": False,
+        "hello": True,
+    }
+    [clause] = found["hello"]["clauses"]
+    assert (clause["held"], clause["value"]) == (True, MATCHED)
+    assert client.get("/events").json == {"events": []}
+
+
+def test_every_event_of_a_batch_is_explained(client: Client) -> None:
+    batch = f"[{make_event(1).sent}, {make_event(2, type=MATCHED).sent}]".encode()
+    answer = client.post(batch, "/explain", content_type=BATCH)
+    assert [
+        [each["application"] for each in event["applications"] if each["matched"]]
+        for event in answer.json["events"]
+    ] == [[], ["hello"]]
+
+
+def test_an_invalid_event_is_not_explained(client: Client) -> None:
+    assert client.post(b"{}", "/explain").status == 400

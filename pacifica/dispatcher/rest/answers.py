@@ -12,7 +12,7 @@ from typing import Final
 import cherrypy
 
 from pacifica.dispatcher import events, orm
-from pacifica.dispatcher.applications import Application
+from pacifica.dispatcher.applications import Application, Explained
 from pacifica.dispatcher.command import Command
 from pacifica.dispatcher.errors import (
     ConflictError,
@@ -158,6 +158,11 @@ def only_result(view: orm.EventView) -> Json:
     """
     results = [run.result for run in view.runs if not run.superseded]
     return results[0] if len(results) == 1 else None
+
+
+def explained_document(explained: Sequence[Explained]) -> Json:
+    """Why an event is for each application, or is not."""
+    return {"applications": [each.document() for each in explained]}
 
 
 def replayed_document(uuid: str, runs: Sequence[str]) -> Json:

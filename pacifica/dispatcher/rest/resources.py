@@ -14,7 +14,7 @@ from typing import Any
 import cherrypy
 
 from pacifica.dispatcher import events, orm
-from pacifica.dispatcher.applications import Application, matching
+from pacifica.dispatcher.applications import Application, explain, matching
 from pacifica.dispatcher.errors import NotFoundError
 from pacifica.dispatcher.publisher import Publisher
 from pacifica.dispatcher.rest import answers, requests
@@ -44,6 +44,14 @@ class Service:
     max_event_size: int
     intake: orm.Intake
     webhook: Webhook
+
+    def received(self) -> events.Received:
+        """The events of the request at hand."""
+        return events.receive(
+            cherrypy.request.headers.get("Content-Type", ""),
+            requests.body(self.max_event_size),
+            cherrypy.request.header_list,
+        )
 
     def accept(self, arrived: Sequence[events.Event], now: float) -> list[orm.Accepted]:
         """Store events with a run for every application that they match.
@@ -100,11 +108,7 @@ class Receive(_Resource):
 
     def POST(self, /, **_: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
         """Store what arrives and answer 202; from then on it is not lost."""
-        received = events.receive(
-            cherrypy.request.headers.get("Content-Type", ""),
-            requests.body(self._service.max_event_size),
-            cherrypy.request.header_list,
-        )
+        received = self._service.received()
         now = time.time()
         accepted = self._service.accept(received.events, now)
         cherrypy.response.status = HTTPStatus.ACCEPTED
@@ -257,6 +261,20 @@ class Applications(_Resource):
         return answers.answer_json({"applications": documents})
 
 
+class Explain(_Resource):
+    """Why an event would run an application, or would not; nothing is stored."""
+
+    def POST(self, /, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+        """For each application, clause by clause; of a batch, for each event."""
+        requests.parameters(query, {})
+        received = self._service.received()
+        applications = self._service.applications.values()
+        documents = [
+            answers.explained_document(explain(applications, event)) for event in received.events
+        ]
+        return answers.answer_json({"events": documents} if received.batch else documents[0])
+
+
 class Live(_Resource):
     """Whether this process answers."""
 
@@ -285,6 +303,7 @@ RESOURCES: Mapping[str, type[_Resource]] = {
     "dispatch/": Dispatch,
     "runs/": Runs,
     "applications": Applications,
+    "explain": Explain,
     "health/live": Live,
     "health/ready": Ready,
 }
