@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 import click
 
-from pacifica.dispatcher import applications, config, events, review, standalone, wsgi
+from pacifica.dispatcher import applications, config, events, review, standalone, trial, wsgi
 from pacifica.dispatcher.config import Settings
 from pacifica.dispatcher.errors import DispatcherError, EventError
 from pacifica.dispatcher.filters import Explanation
@@ -97,12 +98,7 @@ def explain(
     The exit code is 3 when none would.
     """
     settings = _settings(config_file, {})
-    try:
-        [read] = events.receive("application/cloudevents+json", event.read()).events
-    except EventError as exc:
-        click.echo("\n".join([str(exc), *map(str, exc.problems)]), err=True)
-        raise SystemExit(2) from exc
-    explained = applications.explain(settings.applications.values(), read)
+    explained = applications.explain(settings.applications.values(), _event(event))
     if as_json:
         click.echo(json.dumps({"applications": [each.document() for each in explained]}))
     else:
@@ -110,6 +106,48 @@ def explain(
             click.echo(line)
     if not any(each.matched for each in explained):
         context.exit(3)
+
+
+@main.command("run")
+@_config_option
+@click.option("--application", "name", required=True, help="The application to run.")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep its files in this folder; else they are removed.",
+)
+@click.argument("event", type=click.File("rb"))
+def run_(config_file: Path | None, name: str, data: Path | None, event: BinaryIO) -> None:
+    """Run one application on the event in a file (- is standard input), here and now.
+
+    It needs no database, broker or worker. What the application prints is shown; its result, the
+    working directory that was kept, and an error come on standard error. The exit code is 1 when
+    it failed.
+    """
+    settings = _settings(config_file, {})
+    application = settings.applications.get(name)
+    if application is None:
+        raise click.BadParameter(f"there is none of the name {name}", param_hint="--application")
+    with TemporaryDirectory(prefix="dispatcher-") as folder:
+        directory = data or Path(folder)
+        tried = trial.try_out(application, _event(event), settings.home, directory)
+    if tried.result is not None:
+        click.echo(f"result: {tried.result.strip()}", err=True)
+    if data:
+        click.echo(f"its files are in {tried.directory}", err=True)
+    if tried.error:
+        click.echo(f"{name} failed: {tried.error}", err=True)
+        raise SystemExit(1)
+
+
+def _event(file: BinaryIO) -> events.Event:
+    """The event in a file, in JSON."""
+    try:
+        [read] = events.receive("application/cloudevents+json", file.read()).events
+    except EventError as exc:
+        click.echo("\n".join([str(exc), *map(str, exc.problems)]), err=True)
+        raise SystemExit(2) from exc
+    return read
 
 
 def _in_words(explained: Iterable[applications.Explained]) -> Iterator[str]:

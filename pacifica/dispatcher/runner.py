@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,14 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from pacifica.dispatcher import events, orm
-from pacifica.dispatcher.applications import Application, Handler, Keep
+from pacifica.dispatcher.applications import Application, Keep
 from pacifica.dispatcher.errors import (
     ApplicationError,
     DatabaseUnavailableError,
     DiskFullError,
     EventError,
 )
-from pacifica.dispatcher.events import Event, canonical
+from pacifica.dispatcher.invocation import command_line, environment, what_went_wrong
 from pacifica.dispatcher.lease import MARKS, Lease, marks
 from pacifica.dispatcher.output import Capture, Piece
 from pacifica.dispatcher.process import Cause, Ended, Limits, Stop, execute
@@ -26,23 +25,8 @@ from pacifica.dispatcher.workplace import Workplace
 
 _log = logging.getLogger(__name__)
 
-_TRACE: Final = ("traceparent", "tracestate")
-"""Attributes that have names of their own in an environment (CloudEvents "Distributed Tracing")."""
-
-_NOT_INHERITED: Final = (
-    *("CE_", "DISPATCHER_", "CELERY_", "_MP_", "PEEWEE_URL", "BROKER_URL"),
-    *map(str.upper, _TRACE),
-)
-
 _RECORD_AGAIN: Final = 0.5  # seconds until an outcome that the database did not take is tried again
 _ROOM_AGAIN: Final = 30.0  # seconds until an attempt for which there was no room is followed
-
-_SAID: Final = {
-    Cause.CANCELLED: "it was cancelled",
-    Cause.STOPPED: "the worker was stopped; the run is taken up again",
-    Cause.ORPHANED: "the worker died; the run is taken up again",
-    Cause.LOST: "the worker lost its lease; the run is taken up again",
-}
 
 Arrow = Callable[[orm.Database, orm.Claim, orm.Outcome, list[Piece]], bool]
 """A transition that leaves the state `running`; it says whether the attempt was still ours."""
@@ -123,9 +107,11 @@ class Runner:
             event = events.parse(claim.sent)
             workplace.make(event)
             ended = execute(
-                _command_line(application, event, self.home),
+                command_line(application, event, self.home),
                 directory=workplace.directory,
-                environment=_environment(worker, claim, application, event, workplace),
+                environment=environment(
+                    application, event, workplace, marks(worker, claim.run, claim.attempt)
+                ),
                 marks=MARKS,
                 stdin=workplace.event,
                 limits=Limits(application.timeout, application.kill_after),
@@ -192,43 +178,11 @@ class _Interruption:
         return Cause.STOPPED if self.stop.requested() else None
 
 
-def _command_line(application: Application, event: Event, home: Path) -> list[str]:
-    way = application.way
-    if isinstance(way, Handler):
-        target = f"{way.module}:{way.name}"
-        return [sys.executable, "-P", "-m", "pacifica.dispatcher.handler", str(home), target]
-    return [way.program, *way.fill(event)]
-
-
-def _environment(
-    worker: str, claim: orm.Claim, application: Application, event: Event, workplace: Workplace
-) -> dict[str, str]:
-    inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)
-    }
-    attributes = {f"CE_{name.upper()}": canonical(v) for name, v in event.attributes.items()}
-    trace = {
-        name.upper(): canonical(event.attributes[name])
-        for name in _TRACE
-        if name in event.attributes
-    }
-    return {
-        **inherited,
-        **trace,
-        **application.environment,
-        **attributes,
-        "DISPATCHER_EVENT": workplace.event,
-        "DISPATCHER_RESULT": workplace.result,
-        **marks(worker, claim.run, claim.attempt),
-        "DISPATCHER_APPLICATION": application.name,
-    }
-
-
 def _judge(
     ended: Ended, claim: orm.Claim, workplace: Workplace, application: Application
 ) -> _Verdict:
     """What is made of the end of a process."""
-    error = _error(ended, application)
+    error = what_went_wrong(ended, application)
     outcome = partial(orm.Outcome, exit_code=ended.exit_code, signal=ended.signal)
     match ended.cause:
         case Cause.CANCELLED:
@@ -254,18 +208,3 @@ def _failure(claim: orm.Claim, application: Application, outcome: orm.Outcome) -
 
 def _release(outcome: orm.Outcome, wait: float) -> _Verdict:
     return _Verdict(partial(orm.release, due=time.time() + wait), outcome)
-
-
-def _error(ended: Ended, application: Application) -> str | None:
-    """What the end of a process says went wrong, for people."""
-    match ended:
-        case Ended(cause=cause) if cause in _SAID:
-            return _SAID[cause]
-        case Ended(cause=Cause.TIMED_OUT):
-            return f"it took longer than {application.timeout:g} s"
-        case Ended(signal=str(name)):
-            return f"it was ended by {name}"
-        case Ended(exit_code=0):
-            return None
-        case _:
-            return f"it ended with exit code {ended.exit_code}"
