@@ -33,7 +33,10 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def queue(request: pytest.FixtureRequest, site: Site) -> Iterator[str]:
-    """The name of a queue that no other test uses; it is deleted from the broker afterwards."""
+    """The name of a queue that no other test uses.
+
+    It is deleted from the broker afterwards, and so is that of this name with `-other`.
+    """
     name = f"test-{uuid.uuid4().hex[:12]}"
     yield name
     site.kill_all()  # a worker would declare its queue again
@@ -44,11 +47,12 @@ def queue(request: pytest.FixtureRequest, site: Site) -> Iterator[str]:
         return
     with Connection(url, connect_timeout=2) as connection:
         channel: Any = connection.default_channel
-        channel.queue_delete(name)
-        if url == RABBITMQ:
-            channel.exchange_delete(name)
-        else:
-            channel.client.delete(f"_kombu.binding.{name}")
+        for each in (name, f"{name}-other"):
+            channel.queue_delete(each)
+            if url == RABBITMQ:
+                channel.exchange_delete(each)
+            else:
+                channel.client.delete(f"_kombu.binding.{each}", f"_kombu.binding_permanent.{each}")
 
 
 @pytest.fixture(params=["rabbitmq", "redis", "files"])
