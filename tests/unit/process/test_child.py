@@ -101,12 +101,10 @@ def test_a_program_that_closes_its_output_is_limited_too(place: Place) -> None:
     assert ended == Ended(None, "SIGTERM", Cause.TIMED_OUT)
 
 
-def test_a_gigabyte_is_taken_quickly_in_bounded_memory(place: Place) -> None:
+def test_a_gigabyte_is_taken_in_bounded_memory(place: Place) -> None:
     capture = Capture(1024**2, lambda _: True)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started = time.monotonic()
     assert place.shell("head -c 1000000000 /dev/zero", sink=capture).exit_code == 0
-    assert time.monotonic() - started < DEADLINE
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
     pieces = capture.finish()
     assert sum(len(piece.data) for piece in pieces) == 1024**2
