@@ -14,7 +14,7 @@ from shutil import which
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from benchmarks import client, empty, store, tiers
+from benchmarks import client, empty, inside, store, tiers
 from benchmarks.table import Figure
 from benchmarks.tiers import Site
 
@@ -187,6 +187,8 @@ def memory(plan: Plan) -> Iterator[Figure]:
 
 
 MEASURES: Final[dict[str, Callable[[Plan], Iterator[Figure]]]] = {
+    "read": inside.read,
+    "match": inside.match,
     "accept": accept,
     "runs": runs,
     "drain": drain,
