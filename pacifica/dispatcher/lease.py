@@ -170,6 +170,7 @@ class Heartbeat:
                 _log.warning("no heartbeat: %s", exc)
             self._failing = True
             self._away_since = (self._away_since or began) if exc.for_all else None
+            held = self._lease.is_held(worker)
             if held and self._away_since and began - self._away_since >= _NOTICED:
                 self._extend(began)  # nobody can have taken it
             return False

@@ -103,14 +103,15 @@ class Recovery:
             DatabaseUnavailableError: it could not be looked at.
             BrokerUnavailableError: likewise, for lost wake-ups.
         """
+        looks = self._looks
+        self._looks += 1
         self._own_attempts()
-        if self._looks % _LIMITS == 0:
+        if looks % _LIMITS == 0:
             orm.reconsider(self._around.database, self._around.applications)
             self._tidy()
-        if self._looks % _OTHERS == 0:
+        if looks % _OTHERS == 0:
             self._other_workers()
             recover_wakeups(self._around.database, self._around.depth, _AGE)
-        self._looks += 1
 
     def _own_attempts(self) -> None:
         worker = self._around.lease.worker

@@ -5,12 +5,13 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 import pytest
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.errors import DispatcherError
+from pacifica.dispatcher.errors import DatabaseUnavailableError, DispatcherError
 from pacifica.dispatcher.lease import WORKER_MARK, Heartbeat, Lease, lock_file, marks
 from pacifica.dispatcher.process import is_free, now
 from tests.support import wait_until
@@ -188,6 +189,25 @@ def test_what_ran_under_a_lease_that_others_took_is_ended(
     process.wait(10)
     wait_until(lambda: "the lease was lost" in caplog.text)
     assert [each.levelno for each in caplog.records] == [logging.ERROR]
+
+
+def test_a_lease_that_was_lost_does_not_come_back_when_the_database_goes(
+    patient_worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> NoReturn:
+        raise DatabaseUnavailableError("it restarts", for_all=True)
+
+    former, beat = patient_worker.lease.worker, patient_worker.heartbeat._beat  # noqa: SLF001 - one beat
+    with monkeypatch.context() as outage:
+        outage.setattr(orm, "renew", away)
+        beat()
+        began = now()
+        wait_until(lambda: now() - began > 2.1)  # long enough for all to have noticed
+    assert orm.take(patient_worker.database, patient_worker.row)
+    with monkeypatch.context() as outage:
+        outage.setattr(orm, "leave", away)
+        beat()
+    assert not patient_worker.lease.is_held(former)
 
 
 def test_a_worker_that_lost_its_lease_begins_another(worker: Worker) -> None:

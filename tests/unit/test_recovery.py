@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -457,6 +458,28 @@ def test_a_worker_whose_lease_is_not_renewed_is_lost(scene: Scene, host: str) ->
         began = now()
         wait_until(scene.alone_after_a_look)
         assert now() - began >= LENGTH
+
+
+class Unreachable(dict[str, int]):
+    """The depths of a broker that does not answer."""
+
+    asked = 0
+
+    def get(self, *_: object) -> NoReturn:
+        """Count, and do not answer."""
+        self.asked += 1
+        raise BrokerUnavailableError("nobody answers")
+
+
+def test_a_broker_that_does_not_answer_is_not_asked_at_every_look(scene: Scene) -> None:
+    """It may take long not to answer, and a cancel must not wait for that."""
+    published_run(scene.database)
+    grow_old(scene.database, 60)
+    scene.depths = broker = Unreachable()
+    with pytest.raises(BrokerUnavailableError):
+        scene.look(1)
+    scene.look(1)
+    assert broker.asked == 1
 
 
 def test_a_frozen_worker_that_lost_its_lease_is_found_dead_by_its_lock_later(scene: Scene) -> None:
