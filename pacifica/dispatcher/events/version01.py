@@ -8,7 +8,7 @@ from pacifica.dispatcher.events.event import Json
 from pacifica.dispatcher.events.timestamps import with_zone
 from pacifica.dispatcher.events.version03 import typed
 
-_NAMES = {
+NAMES = {
     "eventID": "id",
     "eventType": "type",
     "eventTypeVersion": "eventtypeversion",
@@ -18,7 +18,9 @@ _NAMES = {
     "contentType": "datacontenttype",
     "data": "data",
 }
-_RESERVED = frozenset({*_NAMES.values(), "specversion", "data_base64"})
+"""The members of a 0.1 document and what they are called in 1.0."""
+
+_RESERVED = frozenset({*NAMES.values(), "specversion", "data_base64"})
 
 
 def from_version01(
@@ -44,12 +46,12 @@ def from_version01(
         what = "only 0.1 is understood (and specversion 0.2, 0.3 and 1.0)"
         raise EventError("this is no valid CloudEvent", [Problem("/cloudEventsVersion", what)])
     renamed: dict[str, Json] = {"specversion": "1.0"}
-    for old, new in _NAMES.items():
+    for old, new in NAMES.items():
         if document.get(old) is not None or (old == "data" and "data" in document):
             renamed[new] = document[old]
     if isinstance(time := renamed.get("time"), str):
         renamed["time"] = with_zone(time)
-    pointers = {f"/{new}": f"/{old}" for old, new in _NAMES.items()}
+    pointers = {f"/{new}": f"/{old}" for old, new in NAMES.items()}
     extensions = document.get("extensions")
     if isinstance(extensions, dict):
         for old, value in extensions.items():

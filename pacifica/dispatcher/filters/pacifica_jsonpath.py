@@ -9,17 +9,14 @@ import json
 import re
 from dataclasses import dataclass
 
+from pacifica.dispatcher.events.version01 import NAMES
+
 MAX_NESTING = 32
 """Filters and parentheses within one another; a deeper expression is not recognised."""
 
 _NAMES = {
     "cloudEventsVersion": "specversion",
-    "eventID": "id",
-    "eventType": "type",
-    "eventTypeVersion": "eventtypeversion",
-    "eventTime": "time",
-    "schemaURL": "dataschema",
-    "contentType": "datacontenttype",
+    **{old: new for old, new in NAMES.items() if old != new},
 }
 """The attributes of CloudEvents 0.1 that have another name in 1.0."""
 

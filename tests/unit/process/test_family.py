@@ -115,10 +115,6 @@ def test_who_shares_the_session_lives(start: Start, marks: dict[str, str]) -> No
     assert life_of(process.pid) is Life.ALIVE
 
 
-def test_when_there_is_nobody_nothing_happens(marks: dict[str, str]) -> None:
-    end_family(marks)
-
-
 def test_a_stopped_process_is_killed_too(start: Start, marks: dict[str, str]) -> None:
     process = start("exec sleep 60", **marks)
     process.send_signal(signal.SIGSTOP)
