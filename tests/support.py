@@ -20,10 +20,17 @@ from typing import Any, NoReturn, TypeVar
 
 import pytest
 
+from pacifica.dispatcher import orm
+
 T = TypeVar("T")
 
 PROGRAM = [sys.executable, "-m", "pacifica.dispatcher"]
 WORKER = [sys.executable, "-m", "celery", "-A", "pacifica.dispatcher.tasks", "worker"]
+
+
+def registration(host: str, lock: str, length: float = 15.0) -> orm.Registration:
+    """What a worker says of itself."""
+    return orm.Registration(host, lock, length, ("default",), 1)
 
 
 def free_port() -> int:

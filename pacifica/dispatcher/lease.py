@@ -77,23 +77,21 @@ class Heartbeat:
     """The thread that renews a lease, and the guard that is told of it."""
 
     def __init__(
-        self, database: orm.Database, lease: Lease, *, host: str, directory: Path, length: float
+        self, database: orm.Database, lease: Lease, registration: orm.Registration, directory: Path
     ) -> None:
         """Prepare; `begin` begins the lease and `start` the thread.
 
         Args:
             database: where the lease is.
             lease: what is shared with the worker's other processes.
-            host: this machine's name.
+            registration: what others are told of the worker; its lock is made here.
             directory: where workers of this machine find each other's locks.
-            length: seconds for which the lease outlives its last renewal.
         """
         self._database = database
         self._lease = lease
-        self._host = host
+        self._registration = registration
         self._directory = directory
-        self._length = length
-        self._lock_name = orm.new_uuid()
+        self._length = registration.length
         self._lock: IO[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         self._guarded, self._telling = os.pipe()
@@ -111,7 +109,7 @@ class Heartbeat:
         """
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = hold(lock_file(self._directory, self._lock_name))
+            self._lock = hold(lock_file(self._directory, self._registration.lock))
         except OSError as exc:
             raise DispatcherError(f"the worker's lock cannot be made: {exc}") from exc
         began = now()
@@ -143,7 +141,7 @@ class Heartbeat:
         os.close(self._guarded)
         if self._lock is not None:
             self._lock.close()
-        lock_file(self._directory, self._lock_name).unlink(missing_ok=True)
+        lock_file(self._directory, self._registration.lock).unlink(missing_ok=True)
 
     def _loop(self) -> None:
         pause = self._length / _BEATS
@@ -189,7 +187,7 @@ class Heartbeat:
 
     def _register(self) -> None:
         worker = orm.new_uuid()
-        orm.register(self._database, worker, self._host, self._lock_name)
+        orm.register(self._database, worker, self._registration)
         self._lease.set(worker, 0.0)
 
     def _extend(self, began: float) -> None:

@@ -67,7 +67,7 @@ class Recovery:
     def __init__(self, around: Surroundings) -> None:
         """Prepare the thread; `start` starts it."""
         self._around = around
-        self._watch = Watch(around.length)
+        self._watch = Watch()
         self._stopped: dict[int, float] = {}
         self._looks = 0
         self._stopping = threading.Event()
@@ -189,9 +189,8 @@ class Watch:
     nobody can renew, and when it is back every holder has the whole length again.
     """
 
-    def __init__(self, length: float) -> None:
-        """Watch leases of this length in seconds."""
-        self._length = length
+    def __init__(self) -> None:
+        """Watch leases; none was seen yet."""
         self._seen: dict[orm.Peer, float] = {}
         self._looked = -math.inf
 
@@ -209,11 +208,12 @@ class Watch:
         Returns:
             those that have been seen unchanged for their length.
         """
-        if at - self._looked > self._length / 3:
-            self.forget()
+        gap = at - self._looked
         self._looked = at
-        self._seen = {peer: self._seen.get(peer, at) for peer in peers}
-        return [peer for peer, since in self._seen.items() if at - since >= self._length]
+        self._seen = {
+            peer: self._seen.get(peer, at) if gap <= peer.length / 3 else at for peer in peers
+        }
+        return [peer for peer, since in self._seen.items() if at - since >= peer.length]
 
 
 def recover_wakeups(database: orm.Database, depth: Callable[[str], int], age: float) -> int:

@@ -232,20 +232,22 @@ class _Worker:
             )
         return self._runner
 
-    def before_pool(self, **_: object) -> None:
+    def before_pool(self, sender: Any, **_: object) -> None:  # noqa: ANN401 - Celery's worker
         """Prepare the database and the lease, and what the pool's processes inherit."""
         settings = self.settings
         adopt_orphans()
         try:
             database = self._database()
             database.prepare(settings.database.connect_attempts, settings.database.connect_wait)
-            heartbeat = Heartbeat(
-                database,
-                self._lease,
+            registration = orm.Registration(
                 host=socket.gethostname(),
-                directory=settings.worker.directory.absolute(),
+                lock=orm.new_uuid(),
                 length=settings.worker.lease,
+                queues=tuple(sorted(sender.app.amqp.queues.consume_from)),
+                processes=_processes(sender.concurrency),
             )
+            directory = settings.worker.directory.absolute()
+            heartbeat = Heartbeat(database, self._lease, registration, directory)
             heartbeat.begin()
         except DispatcherError as exc:
             _give_up(exc)
@@ -298,6 +300,11 @@ class _Worker:
         """No application runs any more."""
         for service in self._services:
             service.stop()
+
+
+def _processes(concurrency: int | str) -> int:
+    """How many processes a Celery worker's pool has; "auto" is as many as it finds cores."""
+    return concurrency if isinstance(concurrency, int) else os.cpu_count() or 1
 
 
 def _give_up(exc: DispatcherError) -> NoReturn:

@@ -40,6 +40,7 @@ from pacifica.dispatcher.errors import ConflictError, DatabaseUnavailableError
 from pacifica.dispatcher.events import Event
 from pacifica.dispatcher.output import Piece
 from pacifica.dispatcher.recovery import recover_wakeups
+from tests.support import registration
 from tests.unit.conftest import app, count, make_event
 
 T = TypeVar("T")
@@ -276,7 +277,7 @@ def settle(
     recover_wakeups(database, lambda _: 0, 0)
     orm.reconsider(database, applications)
     worker = orm.new_uuid()
-    orm.register(database, worker, HOST, "lock")
+    orm.register(database, worker, registration(HOST, "lock"))
     left = _left(database)
     while left:
         pass_time(database)
@@ -565,7 +566,7 @@ class Dispatcher(RuleBasedStateMachine):
     @rule()
     def register(self) -> None:
         worker = Worker(orm.new_uuid())
-        orm.register(self.database, worker.uuid, HOST, "lock")
+        orm.register(self.database, worker.uuid, registration(HOST, "lock"))
         self.workers.append(worker)
 
     def _up(self) -> list[Worker]:
@@ -1062,7 +1063,7 @@ class Somebody:
         worker = self._one(self._hall.workers)
         if worker is None or not orm.renew(self._database, worker):
             another = orm.new_uuid()
-            orm.register(self._database, another, HOST, "lock")
+            orm.register(self._database, another, registration(HOST, "lock"))
             with self._hall.lock:
                 self._hall.workers = [*self._hall.workers[-4:], another]
 

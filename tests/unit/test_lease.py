@@ -14,7 +14,7 @@ from pacifica.dispatcher import orm
 from pacifica.dispatcher.errors import DatabaseUnavailableError, DispatcherError
 from pacifica.dispatcher.lease import WORKER_MARK, Heartbeat, Lease, lock_file, marks
 from pacifica.dispatcher.process import is_free, now
-from tests.support import wait_until
+from tests.support import registration, wait_until
 from tests.unit.conftest import Start, change
 
 LENGTH = 1.0
@@ -30,7 +30,7 @@ class Worker:
         self.directory = directory
         self.lease = Lease()
         self.heartbeat = Heartbeat(
-            database, self.lease, host="host", directory=directory, length=length
+            database, self.lease, registration("host", orm.new_uuid(), length), directory
         )
         self.heartbeat.begin()
         self.stopped = False
@@ -288,7 +288,7 @@ def test_a_lease_goes_on_while_the_database_is_away_for_all(patient_worker: Work
 
 def test_a_lease_does_not_begin_without_a_database(tmp_path: Path) -> None:
     database = orm.Database(f"sqlite:///{tmp_path}/missing/db.sqlite3")
-    heartbeat = Heartbeat(database, Lease(), host="host", directory=tmp_path, length=LENGTH)
+    heartbeat = Heartbeat(database, Lease(), registration("host", "lock", LENGTH), tmp_path)
     with pytest.raises(DispatcherError, match="cannot be used"):
         heartbeat.begin()
     assert guards() == []

@@ -18,7 +18,7 @@ from pacifica.dispatcher.lease import WORKER_MARK, Lease, lock_file, marks
 from pacifica.dispatcher.process import Life, hold, life_of, now
 from pacifica.dispatcher.recovery import Recovery, Surroundings, Watch, recover_wakeups
 from pacifica.dispatcher.workplace import Workplace
-from tests.support import wait_until
+from tests.support import registration, wait_until
 from tests.unit.conftest import (
     Start,
     accept_runs,
@@ -55,7 +55,7 @@ class Scene:
         self.depths: dict[str, int] = {}
         lease = Lease()
         lease.set(WORKER, math.inf)
-        orm.register(database, WORKER, "host", "ours")
+        orm.register(database, WORKER, registration("host", "ours", LENGTH))
         self.recovery = Recovery(
             Surroundings(
                 database=database,
@@ -89,9 +89,9 @@ class Scene:
         assert claim is not None
         return claim
 
-    def peer(self, *, host: str = "host") -> Path:
+    def peer(self, *, host: str = "host", length: float = LENGTH) -> Path:
         """Register another worker; gives the file that it would lock."""
-        orm.register(self.database, OTHER, host, "lock")
+        orm.register(self.database, OTHER, registration(host, "lock", length))
         return lock_file(self.directory, "lock")
 
     @property
@@ -240,24 +240,24 @@ def test_only_queues_with_old_wakeups_are_asked_for(database: orm.Database) -> N
     assert recover_wakeups(database, {"old": 1}.__getitem__, 30) == 0
 
 
-def peer(renewed: float = 1.0, uuid: str = OTHER) -> orm.Peer:
-    return orm.Peer(uuid, "elsewhere", "lock", renewed)
+def peer(renewed: float = 1.0, uuid: str = OTHER, length: float = 10.0) -> orm.Peer:
+    return orm.Peer(uuid, "elsewhere", "lock", renewed, length)
 
 
 def test_a_lease_that_is_seen_unchanged_for_its_length_has_ended() -> None:
-    watch = Watch(10)
+    watch = Watch()
     expired = [watch.expired([peer()], at) for at in (0, 3, 6, 9, 10)]
     assert expired == [[], [], [], [], [peer()]]
 
 
 def test_a_lease_that_is_renewed_does_not_end() -> None:
-    watch = Watch(10)
+    watch = Watch()
     for at in range(100):
         assert watch.expired([peer(renewed=at // 9)], at) == []
 
 
 def test_a_lease_ends_although_others_are_renewed() -> None:
-    watch = Watch(10)
+    watch = Watch()
     alive = orm.new_uuid()
     for at in range(10):
         watch.expired([peer(), peer(at, alive)], at)
@@ -265,14 +265,29 @@ def test_a_lease_ends_although_others_are_renewed() -> None:
 
 
 def test_a_stamp_that_goes_back_is_a_renewal_all_the_same() -> None:
-    watch = Watch(10)
+    watch = Watch()
     for at in range(10):
         watch.expired([peer(renewed=2.0)], at)
     assert watch.expired([peer(renewed=1.0)], 10) == []
 
 
+def test_each_lease_ends_after_a_length_of_its_own() -> None:
+    watch = Watch()
+    short, long = peer(uuid=orm.new_uuid(), length=6.0), peer(length=20.0)
+    ended = {at: watch.expired([short, long], at) for at in range(0, 21, 2)}
+    assert next(at for at in ended if short in ended[at]) == 6
+    assert [at for at in ended if long in ended[at]] == [20]
+
+
+def test_a_look_that_came_too_late_for_a_short_lease_counts_for_a_long_one() -> None:
+    watch = Watch()
+    short, long = peer(uuid=orm.new_uuid(), length=6.0), peer(length=20.0)
+    ended = {at: watch.expired([short, long], at) for at in range(0, 25, 5)}
+    assert ended == {0: [], 5: [], 10: [], 15: [], 20: [long]}
+
+
 def test_time_in_which_nobody_looked_does_not_count() -> None:
-    watch = Watch(10)
+    watch = Watch()
     for at in (0, 3, 6, 9, 13):
         assert watch.expired([peer()], at) == []
     assert watch.expired([peer()], 16) == []
@@ -282,7 +297,7 @@ def test_time_in_which_nobody_looked_does_not_count() -> None:
 
 
 def test_time_before_the_database_was_away_does_not_count() -> None:
-    watch = Watch(10)
+    watch = Watch()
     for at in (0, 3, 6, 9):
         watch.expired([peer()], at)
     watch.forget()
@@ -292,7 +307,7 @@ def test_time_before_the_database_was_away_does_not_count() -> None:
 
 
 def test_a_lease_that_was_away_for_a_look_begins_anew() -> None:
-    watch = Watch(10)
+    watch = Watch()
     for at in (0, 3, 6):
         watch.expired([peer()], at)
     watch.expired([], 7)

@@ -43,6 +43,7 @@ from pacifica.dispatcher.orm.transitions import (
 from pacifica.dispatcher.orm.workers import (
     Held,
     Peer,
+    Registration,
     held,
     leave,
     lost,
@@ -66,6 +67,7 @@ __all__ = [
     "OnTheirWay",
     "Outcome",
     "Peer",
+    "Registration",
     "RunView",
     "State",
     "WakeUp",

@@ -13,13 +13,35 @@ from pacifica.dispatcher.orm.database import Database
 _RENEW = "UPDATE worker SET renewed = ? WHERE uuid = ?"
 _REMOVE = "DELETE FROM worker WHERE uuid = ?"
 _TAKE = "DELETE FROM worker WHERE uuid = ? AND renewed = ?"
-_PEERS = "SELECT uuid, host, lock_name, renewed FROM worker"
+_PEERS = "SELECT uuid, host, lock_name, renewed, length FROM worker"
 _HELD = """SELECT run.uuid, run.attempt, run.application, attempt.pid, run.cancelling
     FROM run JOIN attempt ON attempt.run = run.uuid AND attempt.number = run.attempt
     WHERE run.worker = ?"""
 _LOST = """SELECT DISTINCT worker FROM run WHERE worker IS NOT NULL
     AND NOT EXISTS (SELECT 1 FROM worker WHERE worker.uuid = run.worker)"""
-_WORKER = ("uuid", "host", "lock_name", "started", "renewed")
+_WORKER = (
+    *("uuid", "host", "lock_name", "started", "renewed"),
+    *("length", "queues", "processes"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a worker says of itself.
+
+    Attributes:
+        host: its machine's name.
+        lock: the name of a file that is locked while one of its processes lives.
+        length: seconds for which its lease outlives its last renewal.
+        queues: the Celery queues that it takes wake-ups from.
+        processes: how many attempts it can make at once.
+    """
+
+    host: str
+    lock: str
+    length: float
+    queues: tuple[str, ...]
+    processes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +53,14 @@ class Peer:
         host: its machine's name.
         lock: the name of a file that is locked while one of its processes lives.
         renewed: a stamp that changes with every heartbeat; its seconds are for people.
+        length: seconds for which its lease outlives its last renewal.
     """
 
     uuid: str
     host: str
     lock: str
     renewed: float
+    length: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +82,13 @@ class Held:
     cancelling: bool
 
 
-def register(database: Database, worker: str, host: str, lock: str) -> None:
+def register(database: Database, worker: str, registration: Registration) -> None:
     """Begin a lease."""
     now = time.time()
+    said = (registration.length, " ".join(registration.queues), registration.processes)
+    row = (worker, registration.host, registration.lock, now, now, *said)
     with database.transaction():
-        database.insert("worker", _WORKER, [(worker, host, lock, now, now)])
+        database.insert("worker", _WORKER, [row])
 
 
 def renew(database: Database, worker: str) -> bool:

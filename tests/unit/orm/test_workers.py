@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 
 from pacifica.dispatcher import orm
+from tests.support import registration
 from tests.unit.conftest import (
     at_once,
     claimed,
@@ -16,7 +17,7 @@ from tests.unit.conftest import (
 
 def registered(database: orm.Database, worker: str = "worker") -> orm.Peer:
     """A worker's row, new."""
-    orm.register(database, worker, "host", f"lock of {worker}")
+    orm.register(database, worker, registration("host", f"lock of {worker}", 7.0))
     [peer] = [each for each in orm.peers(database) if each.uuid == worker]
     return peer
 
@@ -27,7 +28,7 @@ def test_nobody_is_registered_at_first(database: orm.Database) -> None:
 
 def test_a_worker_that_registers_is_seen_by_others(database: orm.Database) -> None:
     peer = registered(database)
-    assert peer == orm.Peer("worker", "host", "lock of worker", peer.renewed)
+    assert peer == orm.Peer("worker", "host", "lock of worker", peer.renewed, 7.0)
 
 
 def test_a_heartbeat_changes_the_stamp(each_database: orm.Database) -> None:
