@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import cherrypy
+from cherrypy._cpwsgi_server import CPWSGIServer
 
 from pacifica.dispatcher import config, orm, rest
 from pacifica.dispatcher.config import Settings
@@ -76,7 +77,9 @@ def serve(settings: Settings, cherrypy_config: Path | None, ready: Callable[[str
         cherrypy.config.update(str(cherrypy_config))
     _check_address(cherrypy.server.socket_host, cherrypy.server.socket_port)
     cherrypy.log.error_log.setLevel(logging.WARNING)
-    cherrypy.tree.graft(web.application, "")
+    # Not by cherrypy.tree, which would look for an application at each folder of the path.
+    cherrypy.server.httpserver = CPWSGIServer(cherrypy.server)
+    cherrypy.server.httpserver.wsgi_app = web.application
     cherrypy.engine.subscribe("start", web.publisher.start)
     cherrypy.engine.subscribe("stop", web.publisher.stop)
     ended = _end_asked_for()

@@ -382,10 +382,12 @@ BAD_VALUES = [
     ("webhook", "callback_hosts", "*", "must be hosts"),
     ("webhook", "callback_hosts", "https://a.org", "must be hosts"),
     ("webhook", "callback_hosts", "user@a.org", "must be hosts"),
+    ("worker", "directory", "~nobody-here/a", "begins with '~nobody-here', and there is no such"),
 ]
 
 BAD_APPLICATION_VALUES = [
     ("command", "", "is no command: it names no program"),
+    ("command", "~nobody-here/a", "begins with '~nobody-here', and there is no such home"),
     ("command", "echo 'a", "is no command: No closing quotation (a ; after a space begins a "),
     ("command", "echo 'a ; b'", "(a ; after a space begins a comment)"),
     ("command", "{id} a", "is no command: the program itself may not come from the event"),

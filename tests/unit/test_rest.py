@@ -1,5 +1,6 @@
 """HTTP in, JSON out: every path, method and error, asked of the WSGI application itself."""
 
+import gzip
 import io
 import json
 import re
@@ -99,7 +100,8 @@ class Client:
             environ["CONTENT_LENGTH"] = str(len(body))
         for name, text in headers.items():
             key = name.upper()
-            environ[key if key.startswith("CONTENT_") else f"HTTP_{key}"] = text
+            plain = key in {"CONTENT_TYPE", "CONTENT_LENGTH"}
+            environ[key if plain else f"HTTP_{key}"] = text
         setup_testing_defaults(environ)
         started: list[tuple[str, list[tuple[str, str]]]] = []
 
@@ -228,8 +230,11 @@ def test_a_batch_is_taken_whole_or_not_at_all(client: Client, database: orm.Data
     assert count(database, "event") == 0
 
 
-def test_who_asks_for_text_gets_the_uuid(client: Client) -> None:
-    answer = client.post(make_event().sent.encode(), accept="text/plain")
+@pytest.mark.parametrize(
+    "accept", ["text/plain", "Text/Plain; q=0.5, */*;q=0.1", "text/*, application/json;q=0.9"]
+)
+def test_who_asks_for_text_gets_the_uuid(client: Client, accept: str) -> None:
+    answer = client.post(make_event().sent.encode(), accept=accept)
     assert answer.status == 202
     assert answer.headers["location"] == f"/status/{answer.text.strip()}"
 
@@ -241,8 +246,10 @@ def test_who_asks_for_text_gets_the_uuids_of_a_batch(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "accept", ["*/*", "application/json", "application/json, text/plain;q=0.5", "text/html, */*"]
-)
+    "accept",
+    ["*/*", "application/json", "application/json, text/plain;q=0.5", "text/html, */*",
+     "text/plain;q=0", "text/plain;q=often", "text/plain;q=2", "text/"],
+)  # fmt: skip
 def test_who_does_not_prefer_text_gets_json(client: Client, accept: str) -> None:
     assert client.post(make_event().sent.encode(), accept=accept).json["duplicate"] is False
 
@@ -307,6 +314,18 @@ def test_every_bad_attribute_is_named(
 )  # fmt: skip
 def test_an_unknown_content_type_is_refused(client: Client, content_type: str) -> None:
     client.post(make_event().sent.encode(), content_type=content_type).problem(415)
+
+
+@pytest.mark.parametrize("headers", [{}, {"ce_id": "1", "content_type": "text/plain"}])
+def test_a_body_that_is_encoded_is_refused(client: Client, headers: dict[str, str]) -> None:
+    body = gzip.compress(make_event().sent.encode())
+    answer = client.post(body, content_encoding="gzip", **headers)
+    assert "gzip" in answer.problem(415)["detail"]
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+def test_an_encoding_that_is_none_is_accepted(client: Client) -> None:
+    assert client.post(make_event().sent.encode(), content_encoding="Identity").status == 202
 
 
 def test_an_event_as_large_as_allowed_is_accepted(client: Client) -> None:
@@ -1167,9 +1186,44 @@ def test_a_parameter_with_the_name_of_a_variable_is_no_failure_of_ours(
     answer.problem(answer.status)
 
 
-@pytest.mark.parametrize("target", ["/receive?code=1", "/events?code=1&code=2", "/?self=1&_=1"])
+@pytest.mark.parametrize(
+    "target",
+    ["/receive?code=1", "/events?code=1&code=2", "/?self=1&_=1", "/receive?1,2", "/receive?1,2x",
+     "/receive?code=%FF"],
+)  # fmt: skip
 def test_an_event_is_accepted_whatever_its_address_carries(client: Client, target: str) -> None:
     assert client.post(make_event().sent.encode(), target).status == 202
+
+
+@pytest.mark.parametrize("query", ["1,2x", f"{'1' * 5000},1", "1,2", "a=%FF"])
+def test_a_query_that_looks_like_a_click_is_none(client: Client, query: str) -> None:
+    client.get(f"/events?{query}").problem(400)
+
+
+@pytest.mark.parametrize("headers", [{"cookie": "a(b=1"}, {"content_disposition": 'a; name="'}])
+def test_headers_that_mean_nothing_here_are_not_looked_at(
+    client: Client, headers: dict[str, str]
+) -> None:
+    assert client.post(make_event().sent.encode(), **headers).status == 202
+
+
+@pytest.mark.parametrize(
+    ("target", "headers"),
+    [
+        ("/receive", {"content_type": f'{STRUCTURED}; a="{";" * 200_000}'}),
+        ("/receive", {"content_disposition": f'a; a="{";" * 200_000}'}),
+        ("/receive", {"accept": "text/a" + '"a,' * 200_000}),
+        ("/receive", {"ce_id": '"' + '\\"' * 200_000}),
+        ("/a" * 200_000, {}),
+    ],
+    ids=["content type", "disposition", "accept", "quotes", "path"],
+)
+def test_a_long_head_takes_no_long_time(
+    client: Client, target: str, headers: dict[str, str]
+) -> None:
+    began = time.process_time()
+    client.post(make_event().sent.encode(), target, **headers)
+    assert time.process_time() - began < 2
 
 
 _READ = {"GET", "HEAD"}

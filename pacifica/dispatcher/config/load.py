@@ -249,5 +249,5 @@ def _shown_key(key: str) -> str:
 def _from_home(way: Any, home: Path) -> Any:  # noqa: ANN401 - a command or a handler
     """A command whose program is a path: it counts from the configuration's folder."""
     if isinstance(way, Command) and "/" in way.program:
-        return replace(way, program=str(home / Path(way.program).expanduser()))
+        return replace(way, program=str(home / way.program))
     return way

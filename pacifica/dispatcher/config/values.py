@@ -6,6 +6,7 @@ No message repeats a URL, which may hold a password.
 import re
 from collections.abc import Callable, Mapping
 from configparser import ConfigParser
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -95,8 +96,16 @@ def _no_nul(text: str) -> str:
     return text
 
 
-def _directory(text: str) -> Path:
-    return Path(_no_nul(_not_empty(text))).expanduser()
+def _path(text: str) -> Path:
+    return _with_home(_no_nul(_not_empty(text)))
+
+
+def _with_home(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        user = text.partition("/")[0][:100]
+        raise ValueError(f"begins with {user!r}, and there is no such home directory") from None
 
 
 def _whole_number(least: int, most: int) -> Callable[[str], int]:
@@ -201,10 +210,13 @@ def _keep(text: str) -> Keep:
 
 def _command(text: str) -> Command:
     try:
-        return Command.parse(text)
+        command = Command.parse(text)
     except ValueError as exc:
         hint = _COMMENT_HINT if "quotation" in str(exc) else ""
         raise ValueError(f"is no command: {exc}{hint}") from exc
+    if command.program.startswith("~") and "/" in command.program:
+        return replace(command, program=str(_with_home(command.program)))
+    return command
 
 
 def _expression(read: Callable[[str], Filter]) -> Callable[[str], Filter]:
@@ -238,7 +250,7 @@ SECTIONS: Mapping[str, Keys] = {
         "threads": _whole_number(1, 1000),
         "max_event_size": _size(64 * 1024, " (CloudEvents 1.0.2, section 5)"),
     },
-    "worker": {"directory": _directory, "stop_grace": _duration, "lease": _lease},
+    "worker": {"directory": _path, "stop_grace": _duration, "lease": _lease},
     "webhook": {
         "allowed_origins": _origins,
         "rate": _delivery_rate,

@@ -21,7 +21,9 @@ PREFIX = "ce-"
 Headers = Iterable[tuple[str, str]]
 """Header fields as WSGI gives them: each character of a value is one byte (PEP 3333)."""
 
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)("?)')
+"""A quoted part. One that is not closed is found too, so that nothing is looked at twice."""
+
 _ELSEWHERE: Mapping[str, str] = {
     "data": "the payload is the body",
     "data_base64": "the payload is the body",
@@ -77,8 +79,12 @@ def value(text: str) -> str:
     Raises:
         UnicodeError: it is not UTF-8 then.
     """
-    unquoted = _QUOTED.sub(lambda match: re.sub(r"\\(.)", r"\1", match[1]), text)
+    unquoted = _QUOTED.sub(_without_quotes, text)
     return unquote_to_bytes(unquoted.encode("latin-1")).decode("utf-8")
+
+
+def _without_quotes(part: re.Match[str]) -> str:
+    return re.sub(r"\\(.)", r"\1", part[1]) if part[2] else part[0]
 
 
 def _fields(headers: Headers, problems: list[Problem]) -> dict[str, str]:

@@ -8,12 +8,26 @@ from pacifica.dispatcher.filters.attributes import Comparison, Exact, Prefix, Su
 from pacifica.dispatcher.filters.composite import All, Any, Not
 from pacifica.dispatcher.filters.filter import Filter
 
+MAX_FILTERS = 200
+"""Filters of a rule that is looked at: each is compared with each."""
+
 
 def contradiction(rule: Iterable[Filter]) -> str | None:
     """Why no event passes all of these filters; None when nothing speaks against it.
 
-    Expressions and queries are not looked into. Of several `any`, each is looked at alone.
+    Expressions and queries are not looked into, nor rules of more than MAX_FILTERS. Of several
+    `any`, each is looked at alone.
     """
+    filters = tuple(rule)
+    return None if _count(filters) > MAX_FILTERS else _contradiction(filters)
+
+
+def _count(rule: Iterable[Filter]) -> int:
+    """The filters of a rule, with those within others."""
+    return sum(1 + (_count(each.parts) if isinstance(each, All | Any) else 0) for each in rule)
+
+
+def _contradiction(rule: Iterable[Filter]) -> str | None:
     clauses = list(_flat(rule))
     for one, other in combinations(clauses, 2):
         if reason := _between(one, other):
@@ -21,7 +35,7 @@ def contradiction(rule: Iterable[Filter]) -> str | None:
     for each in clauses:
         if isinstance(each, Any):
             rest = [clause for clause in clauses if not isinstance(clause, Any)]
-            reasons = [contradiction([*rest, part]) for part in each.parts]
+            reasons = [_contradiction([*rest, part]) for part in each.parts]
             if all(reasons):
                 return reasons[0]
     return None

@@ -1,11 +1,20 @@
 """The dialect jsonpath: a query by RFC 9535 on the whole event as JSON."""
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Self
 
-from jsonpath_rfc9535 import JSONPathEnvironment, JSONPathError, JSONPathQuery
+from jsonpath_rfc9535 import (
+    JSONPathEnvironment,
+    JSONPathError,
+    JSONPathQuery,
+    JSONPathSyntaxError,
+)
+from jsonpath_rfc9535.filter_expressions import Expression, IntegerLiteral
+from jsonpath_rfc9535.parse import Parser
+from jsonpath_rfc9535.tokens import TokenStream
 
 from pacifica.dispatcher.events import Event, Json, strict_json
 from pacifica.dispatcher.filters import pacifica_jsonpath, regular
@@ -14,13 +23,29 @@ from pacifica.dispatcher.filters.filter import Explanation
 MAX_LENGTH = 16 * 1024
 """Characters of a query."""
 
+_DIGITS = re.compile(r"-?[0-9]+")
 _COST = 100
 _PLACES = 10
+
+
+class _Parser(Parser):
+    """The library's parser, to which every number is one of a double."""
+
+    def parse_integer_literal(self, stream: TokenStream) -> Expression:
+        """Read an integer as it is written."""
+        token = stream.current
+        try:
+            found = super().parse_integer_literal(stream)
+        except OverflowError as exc:
+            raise JSONPathSyntaxError("the number is too large", token=token) from exc
+        exact = _DIGITS.fullmatch(token.value)
+        return IntegerLiteral(token, value=int(token.value)) if exact else found
 
 
 class _Environment(JSONPathEnvironment):
     """The library's settings: it descends as deep as an accepted event can be, and ends in time."""
 
+    parser_class = _Parser
     max_recursion_depth = strict_json.MAX_DEPTH + 1
 
     def setup_function_extensions(self) -> None:

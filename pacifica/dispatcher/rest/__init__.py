@@ -1,6 +1,7 @@
 """CherryPy resources: HTTP in, JSON out; an error becomes its status in one table."""
 
-from pacifica.dispatcher.rest.resources import RESOURCES, Service, application
+from pacifica.dispatcher.rest.mount import application
+from pacifica.dispatcher.rest.resources import RESOURCES, Service
 from pacifica.dispatcher.rest.webhook import Webhook
 
 __all__ = ["RESOURCES", "Service", "Webhook", "application"]

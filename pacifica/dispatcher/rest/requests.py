@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import cherrypy
 
-from pacifica.dispatcher.errors import DispatcherError, NotFoundError
+from pacifica.dispatcher.errors import DispatcherError, NotFoundError, UnsupportedFormatError
 from pacifica.dispatcher.orm import State
 
 Query = Mapping[str, str | list[str]]
@@ -23,6 +23,7 @@ _CHUNK: Final = 64 * 1024
 _MAX_LIMIT: Final = 500
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TEXT: Final = frozenset({"text/plain", "text/*"})
+_WEIGHT: Final = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 _OFFERED: Final = _TEXT | {"application/json", "application/*", "*/*"}
 
 
@@ -47,22 +48,36 @@ def body(limit: int) -> bytes:
     Raises:
         TooLargeError: it has more. Some of it is read all the same, so that the sender, who is
             still sending, gets to see the answer.
-        RequestError: its Content-Length is no number, or it ended before it.
+        RequestError: its Content-Length is no number, or it ended before it; or it cannot be read.
+        UnsupportedFormatError: it is encoded (RFC 9110, section 8.4).
     """
     length = _content_length()
     if length is None:
         return b""
-    rfile = cherrypy.request.rfile
-    read: bytes = rfile.read(min(length, limit + 1))
+    read = _read(min(length, limit + 1))
     if len(read) > limit:
         left = min(length, _DRAINED) - len(read)
-        while left > 0 and (more := rfile.read(min(left, _CHUNK))):
+        while left > 0 and (more := _read(min(left, _CHUNK))):
             left -= len(more)
         cherrypy.response.headers["Connection"] = "close"
         raise TooLargeError(f"an event may have {limit} bytes here (max_event_size)")
     if len(read) < length < _UNKNOWN:
         raise RequestError("the body ended before its Content-Length")
+    encoding = cherrypy.request.headers.get("Content-Encoding", "").strip()
+    if encoding.lower() not in {"", "identity"}:
+        cherrypy.response.headers["Accept-Encoding"] = "identity"
+        raise UnsupportedFormatError(f"Content-Encoding {encoding[:80]!r} is not undone here")
     return read
+
+
+def _read(length: int) -> bytes:
+    """Some of the body; what a server raises when its chunks are none is its own affair."""
+    try:
+        found: bytes = cherrypy.request.rfile.read(length)
+    except (OSError, ValueError) as exc:
+        cherrypy.response.headers["Connection"] = "close"
+        raise RequestError("the body cannot be read") from exc
+    return found
 
 
 _UNKNOWN: Final = 2**63
@@ -81,6 +96,12 @@ def _content_length() -> int | None:
     return int(text)
 
 
+def content_type() -> str:
+    """The header Content-Type, "" when there is none."""
+    fields = cherrypy.request.header_list
+    return next((text.strip() for name, text in fields if name.lower() == "content-type"), "")
+
+
 def wants_reply() -> bool:
     """Whether the sender would take the answer's body for an event, and so must get none.
 
@@ -92,10 +113,21 @@ def wants_reply() -> bool:
 
 def prefers_text() -> bool:
     """Whether Accept puts plain text before JSON."""
-    if "text/" not in cherrypy.request.headers.get("Accept", ""):
+    accept = cherrypy.request.headers.get("Accept", "").lower()
+    if "text/" not in accept:
         return False
-    accepted = [str(each.value) for each in cherrypy.request.headers.elements("Accept")]
-    return next((each in _TEXT for each in accepted if each in _OFFERED), False)
+    accepted = [_weighted(each) for each in accept.split(",")]
+    offered = [(weight, kind) for weight, kind in accepted if weight and kind in _OFFERED]
+    return bool(offered) and max(offered)[1] in _TEXT
+
+
+def _weighted(accepted: str) -> tuple[float, str]:
+    """A part of Accept: how much it is wanted (RFC 9110, section 12.4.2), and its media type."""
+    kind, _, parameters = accepted.partition(";")
+    weight = re.search(r"(?:^|;)\s*q=(\S*)", parameters)
+    if weight is None:
+        return 1.0, kind.strip()
+    return float(weight[1]) if _WEIGHT.fullmatch(weight[1]) else 0.0, kind.strip()
 
 
 def only_uuid(path: Sequence[str]) -> str:

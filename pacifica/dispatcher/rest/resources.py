@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
-from typing import Any
 
 import cherrypy
 
@@ -48,7 +47,7 @@ class Service:
     def received(self) -> events.Received:
         """The events of the request at hand."""
         return events.receive(
-            cherrypy.request.headers.get("Content-Type", ""),
+            requests.content_type(),
             requests.body(self.max_event_size),
             cherrypy.request.header_list,
         )
@@ -85,14 +84,15 @@ class Service:
         return list(matching(self.applications.values(), event))
 
 
-class _Resource:
+class Resource:
     """Something that has an address; each HTTP method is one of its methods."""
 
     def __init__(self, service: Service) -> None:
+        """Give it what it works with."""
         self._service = service
 
 
-class Receive(_Resource):
+class Receive(Resource):
     """One event, or a batch; senders put tokens of their own into the query."""
 
     def OPTIONS(self, /, **_: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
@@ -149,7 +149,7 @@ class Events(Receive):
         return answers.answer_json({"events": [answers.status_document(view) for view in found]})
 
 
-class Event(_Resource):
+class Event(Resource):
     """One event."""
 
     def GET(self, /, *path: str, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
@@ -173,7 +173,7 @@ class Event(_Resource):
         return answers.answer_json(answers.replayed_document(view.uuid, runs))
 
 
-class Status(_Resource):
+class Status(Resource):
     """What became of an event."""
 
     def GET(self, /, *path: str, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
@@ -188,7 +188,7 @@ class Status(_Resource):
         return answers.answer_json(answers.status_document(view))
 
 
-class Dispatch(_Resource):
+class Dispatch(Resource):
     """An application that is run by hand."""
 
     def GET(self, /, *path: str, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
@@ -209,7 +209,7 @@ class Dispatch(_Resource):
         raise cherrypy.HTTPError(HTTPStatus.METHOD_NOT_ALLOWED.value)
 
 
-class Runs(_Resource):
+class Runs(Resource):
     """Runs, and what they printed."""
 
     def GET(self, /, *path: str, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
@@ -247,7 +247,7 @@ class Runs(_Resource):
         return answers.answer_text(answers.output_text(pieces))
 
 
-class Applications(_Resource):
+class Applications(Resource):
     """What is configured."""
 
     def GET(self, /, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
@@ -261,7 +261,7 @@ class Applications(_Resource):
         return answers.answer_json({"applications": documents})
 
 
-class Explain(_Resource):
+class Explain(Resource):
     """Why an event would run an application, or would not; nothing is stored."""
 
     def POST(self, /, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
@@ -275,7 +275,7 @@ class Explain(_Resource):
         return answers.answer_json({"events": documents} if received.batch else documents[0])
 
 
-class Live(_Resource):
+class Live(Resource):
     """Whether this process answers."""
 
     def GET(self, /, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
@@ -284,7 +284,7 @@ class Live(_Resource):
         return answers.answer_json({"status": "ok"})
 
 
-class Ready(_Resource):
+class Ready(Resource):
     """Whether events can be stored now."""
 
     def GET(self, /, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
@@ -294,7 +294,7 @@ class Ready(_Resource):
         return answers.answer_json({"status": "ok"})
 
 
-RESOURCES: Mapping[str, type[_Resource]] = {
+RESOURCES: Mapping[str, type[Resource]] = {
     "": Events,
     "events": Events,
     "events/": Event,
@@ -308,69 +308,6 @@ RESOURCES: Mapping[str, type[_Resource]] = {
     "health/ready": Ready,
 }
 """What stands at each path; below those that end with a slash, the rest is its own to read."""
-
-
-class _Paths(cherrypy.dispatch.MethodDispatcher):  # type: ignore[misc] # CherryPy is untyped
-    """Finds a resource by the path, in a table: nothing else has an address."""
-
-    def __init__(self, resources: Mapping[str, _Resource]) -> None:
-        super().__init__()
-        self._resources = resources
-
-    def find_handler(self, path: str) -> tuple[_Resource | None, list[str]]:
-        """The resource, and the parts of the path that are left."""
-        request = cherrypy.request
-        request.config = {**cherrypy.config, **request.app.config["/"]}
-        parts = [part for part in path.split("/") if part]
-        exact = self._resources.get("/".join(parts))
-        if exact is not None or not parts:
-            return exact, []
-        return self._resources.get(f"{parts[0]}/"), parts[1:]
-
-
-class _Request(cherrypy.Application.request_class):  # type: ignore[misc] # CherryPy is untyped
-    """A request whose headers are taken as they are."""
-
-    header_list: list[tuple[str, str]]
-
-    def process_headers(self) -> None:
-        """Read the headers, without those that CherryPy would decode as those of a mail.
-
-        HTTP has no encoded words (RFC 9110, section 5.5), and some cannot be decoded. All headers
-        are in `header_list`.
-        """
-        everything = self.header_list
-        self.header_list = [field for field in everything if "=?" not in field[1]]
-        try:
-            super().process_headers()
-        finally:
-            self.header_list = everything
-
-
-def application(service: Service) -> Any:  # noqa: ANN401 - CherryPy is untyped
-    """The WSGI application of all resources."""
-    resources = {path: kind(service) for path, kind in RESOURCES.items()}
-    configuration = {
-        "/": {
-            "request.dispatch": _Paths(resources),
-            "request.process_request_body": False,
-            "request.show_tracebacks": False,
-            "request.error_response": answers.answer_exception,
-            "error_page.default": answers.answer_http_error,
-            "hooks.before_finalize": answers.without_padding,
-            "tools.log_headers.on": False,
-            "tools.log_tracebacks.on": False,
-            "tools.trailing_slash.on": False,
-        }
-    }
-    mounted = cherrypy.Application(None, script_name="", config=configuration)
-    mounted.request_class = _Request
-    mounted.log.access = _log_nothing
-    return mounted
-
-
-def _log_nothing() -> None:
-    """No line for each request: that is a proxy's work, and costs a tenth of an accept."""
 
 
 def _dispatched(name: str, arguments: Sequence[str]) -> events.Event:

@@ -1,5 +1,7 @@
 """What a Content-Type says."""
 
+import time
+
 import pytest
 
 from pacifica.dispatcher.events.media_type import charset, essence, is_json, is_text
@@ -12,11 +14,25 @@ from pacifica.dispatcher.events.media_type import charset, essence, is_json, is_
         (" Text/PLAIN ", "text/plain", None),
         ("text/plain;charset=UTF-8", "text/plain", "utf-8"),
         ('text/plain; a="charset=x"; Charset="Latin-1"', "text/plain", "latin-1"),
+        ('text/plain; charset="ut\\f-8"', "text/plain", "utf-8"),
+        ('text/plain; a=";charset=x', "text/plain", None),
+        ("text/plain; charset = utf-8 ; charset=x", "text/plain", "utf-8"),
         ("text/plain;", "text/plain", None),
+        ("text/plain;;=a;charset", "text/plain", ""),
+        (f"text/plain; charset*{'9' * 5000}=a", "text/plain", None),
+        ("text/plain; charset*=a\0b'en'x", "text/plain", None),
     ],
 )
 def test_the_parts_of_a_content_type(content_type: str, name: str, encoding: str | None) -> None:
     assert (essence(content_type), charset(content_type)) == (name, encoding)
+
+
+@pytest.mark.parametrize("pump", [";", '\\"', "a=;", '"', " "])
+def test_a_long_content_type_takes_no_long_time(pump: str) -> None:
+    content_type = f'a/b; a="{pump * 200_000}'
+    began = time.process_time()
+    assert charset(content_type) is None
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(

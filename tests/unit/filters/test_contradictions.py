@@ -6,6 +6,7 @@ import pytest
 
 from pacifica.dispatcher.events import Json
 from pacifica.dispatcher.filters import contradiction, parse_filters
+from pacifica.dispatcher.filters.contradictions import MAX_FILTERS
 
 A: Json = {"exact": {"type": "a.b"}}
 B: Json = {"exact": {"type": "b"}}
@@ -63,3 +64,10 @@ def test_why_a_rule_can_never_hold(rule: Json, reason: str | None) -> None:
     else:
         assert found is not None
         assert reason in found
+
+
+@pytest.mark.parametrize(("more", "looked_at"), [(MAX_FILTERS - 2, True), (MAX_FILTERS - 1, False)])
+def test_a_rule_of_very_many_filters_is_not_looked_at(more: int, *, looked_at: bool) -> None:
+    others: list[Json] = [{"exact": {"id": "a"}}] * (more - 1)
+    rule = parse_filters(json.dumps([{"any": others}, A, B]))
+    assert bool(contradiction(rule)) is looked_at

@@ -50,13 +50,23 @@ def plain(**members: Any) -> Event:  # noqa: ANN401 - JSON
         pytest.param("$.data[?match(@, 'b')]", plain(data=["abc"]), False, id="match a part"),
         pytest.param("$.data[?match(@, 'a.c')]", plain(data=["a\nc"]), False, id="a line's end"),
         pytest.param("$.data[?match(@, '[.]a\\\\.')]", plain(data=[".a."]), True, id="dots"),
+        pytest.param("$.data[?match(@, '[0-9]{10}')]", plain(data=["1" * 10]), True, id="ten"),
+        pytest.param("$.data[?match(@, '(a|b){9,11}')]", plain(data=["a" * 12]), False, id="12"),
+        pytest.param("$.data[?match(@, 'a{2,1}')]", plain(data=["aa"]), False, id="2 to 1"),
+        pytest.param("$.data[?match(@, '[{]10}')]", plain(data=["{10}"]), False, id="a brace"),
+        pytest.param("$.data[?match(@, 'a{0}b')]", plain(data=["b"]), True, id="none"),
         pytest.param("$.data[?match(@, '[.]')]", plain(data=["a"]), False, id="a dot in a class"),
         pytest.param("$.data[?match(@, '\\\\p{Lu}')]", plain(data=["Ä"]), True, id="a property"),
         pytest.param("$.data[?match(@, '(?i)a')]", plain(data=["a"]), False, id="no I-Regexp"),
+        pytest.param("$.data[?match('a', @)]", plain(data=["\ud800"]), False, id="a surrogate"),
+        pytest.param("$.data[?match(@, '.')]", plain(data=["\ud800"]), True, id="in the text"),
         pytest.param("$.data[?match(@, 1)]", plain(data=["1"]), False, id="no pattern"),
         pytest.param("$.data[?match(@, '1')]", plain(data=[1]), False, id="no string"),
         pytest.param("$.data[?search(@, 'b')]", plain(data=["abc"]), True, id="search"),
         pytest.param("$.data[?search(@, 'd')]", plain(data=["abc"]), False, id="search in vain"),
+        pytest.param(f"$.data[?@ == {2**64 + 1}]", plain(data=[2**64 + 1]), True, id="exact"),
+        pytest.param(f"$.data[?@ == -{2**64}]", plain(data=[-(2**64) + 1]), False, id="nearly"),
+        pytest.param("$.data[?@ == 1e2]", plain(data=[100]), True, id="an exponent"),
         pytest.param("$.data[?length(@) == 3]", plain(data=["abc"]), True, id="length"),
     ],
 )
@@ -69,6 +79,20 @@ def test_no_text_holds_up_a_query() -> None:
     slow = plain(data=["a" * 50] * 1000)
     assert not query.matches(slow)
     assert query.explain(slow).error == "its regular expressions took longer than 0.1 s"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["(" * 8 + "a" + "){9}" * 8, "(" * 50 + "a" + "){1,9}" * 50, "a{2000000000}",
+     f"a{{{'9' * 4000}}}", "(" * 100 + ")" * 100, "(" * 200_000, "a|" * 5000,
+     "(" * 6 + "a" * 1000 + "){1,9}" * 6],
+    ids=lambda pattern: pattern[:20],
+)  # fmt: skip
+def test_no_pattern_of_a_sender_holds_up_a_query(pattern: str) -> None:
+    query = JsonPath.parse("$.data[?match('a', @)]")
+    sent = plain(data=[pattern])
+    assert not query.matches(sent)
+    assert "a pattern " in str(query.explain(sent).error)
 
 
 def test_the_deepest_event_that_is_accepted_can_be_searched() -> None:
@@ -87,6 +111,8 @@ def test_the_deepest_event_that_is_accepted_can_be_searched() -> None:
         ("$.", "is no JSONPath by RFC 9535: "),
         ("$.data[?nosuch(@)]", "is no JSONPath by RFC 9535: "),
         ("$.data[?@.a = 1]", "is no JSONPath by RFC 9535: "),
+        ("$.data[?@.a == 1e999]", "is no JSONPath by RFC 9535: the number is too large"),
+        (f"$.data[?@.a == {'1' * 5000}]", "is no JSONPath by RFC 9535: the number is too large"),
         ("$" + ".a" * MAX_LENGTH, f"has more than {MAX_LENGTH} characters"),
         ("$[?" + "(" * 5000 + "@.a" + ")" * 5000 + "]", "is no JSONPath by RFC 9535: "),
     ],
