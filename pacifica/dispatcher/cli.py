@@ -81,6 +81,8 @@ def check(config_file: Path | None) -> None:
     click.echo(f"{file}: fine")
     for application in settings.applications.values():
         click.echo(f"  application {application.name}")
+    for adapter in settings.adapters.values():
+        click.echo(f"  adapter {adapter.name}: {adapter.kind}")
     for warning in review.warnings(settings.applications.values()):
         click.echo(f"warning: {file}: {warning}", err=True)
 

@@ -39,16 +39,24 @@ class Placeholder:
             raise ApplicationError(f"the event has nothing at {{{self.path}}}")
         return found
 
-    def text(self, event: Event) -> str:
-        """The same as an argument: a string as it is, anything else as its JSON text.
+    def plain(self, event: Event) -> str:
+        """The same as text: a string as it is, anything else as its JSON text.
 
         Raises:
-            ApplicationError: the event lacks it, or it cannot stand in an argument.
+            ApplicationError: the event lacks it, or it is binary.
         """
         value = self.value(event)
         if isinstance(value, bytes):
             raise ApplicationError(f"{{{self.path}}} is binary; read it from $DISPATCHER_EVENT")
-        text = value if isinstance(value, str) else _as_text(value)
+        return value if isinstance(value, str) else _as_text(value)
+
+    def text(self, event: Event) -> str:
+        """The same as an argument.
+
+        Raises:
+            ApplicationError: the event lacks it, or it cannot stand in an argument.
+        """
+        text = self.plain(event)
         if "\0" in text or not _encodable(text):
             raise ApplicationError(
                 f"{{{self.path}}} has characters that no argument can hold; "
@@ -82,6 +90,10 @@ class Argument:
     def text(self, event: Event) -> str:
         """The argument for this event."""
         return "".join(part if isinstance(part, str) else part.text(event) for part in self.parts)
+
+    def plain(self, event: Event) -> str:
+        """The same for what is no argument: it may hold any character."""
+        return "".join(part if isinstance(part, str) else part.plain(event) for part in self.parts)
 
     @property
     def begins_with_event(self) -> bool:

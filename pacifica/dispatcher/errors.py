@@ -61,6 +61,10 @@ class UnsupportedFormatError(DispatcherError):
     """The Content-Type names no event format that is understood."""
 
 
+class SignatureError(DispatcherError):
+    """What arrived does not prove that it is from the sender who shares the secret."""
+
+
 class ApplicationError(DispatcherError):
     """An application cannot be run on this event: a placeholder, a limit, a missing program."""
 

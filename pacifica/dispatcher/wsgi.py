@@ -48,6 +48,7 @@ def compose(settings: Settings) -> Web:
         settings.server.max_event_size,
         orm.Intake(database),
         rest.Webhook(settings.webhook),
+        settings.adapters,
     )
     return Web(rest.application(service), publisher)
 

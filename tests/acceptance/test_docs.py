@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import click
 import pytest
 import yaml
 
-from pacifica.dispatcher import applications, cli, config, filters, rest
+from pacifica.dispatcher import adapters, applications, cli, config, filters, rest
 from tests.support import Site, http, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +32,11 @@ VARYING = [
 ]
 """What differs between two runs of a command."""
 
-SECTIONS = {**config.SECTIONS, "application:NAME": config.APPLICATION_KEYS}
+SECTIONS = {
+    **config.SECTIONS,
+    "application:NAME": config.APPLICATION_KEYS,
+    "adapter:NAME": config.ADAPTER_KEYS,
+}
 SETTINGS = {
     "database": config.DatabaseSettings,
     "celery": config.CelerySettings,
@@ -40,6 +44,7 @@ SETTINGS = {
     "worker": config.WorkerSettings,
     "webhook": config.WebhookSettings,
     "application:NAME": applications.Application,
+    "adapter:NAME": adapters.Adapter,
 }
 
 
@@ -188,6 +193,12 @@ def test_every_command_of_the_tutorial(site: Site) -> None:
     reader.leave()
 
 
+def test_every_command_of_the_how_to(site: Site) -> None:
+    reader = Reader(site)
+    reader.follow(DOCS / "how-to.md")
+    reader.leave()
+
+
 def test_the_application_of_the_readme_is_that_of_the_sample_configuration() -> None:
     [shown] = [each.text for each in blocks(ROOT / "README.md") if each.language == "ini"]
     sample = [line for line in (ROOT / "config.ini").read_text().splitlines() if line]
@@ -220,7 +231,8 @@ def documented(section: str) -> dict[str, str]:
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_key_is_in_the_reference_with_its_default(section: str) -> None:
     readers = SECTIONS[section]
-    defaults = {each.name: each.default for each in fields(SETTINGS[section])}
+    settings = fields(SETTINGS[section])
+    defaults = {each.name: each.default for each in settings if each.default is not MISSING}
     if section == "application:NAME":
         retry = {each.name: each.default for each in fields(applications.Retry)}
         defaults |= {"retries": retry.pop("retries")}

@@ -239,6 +239,13 @@ def test_an_argument_takes_its_text_from_the_event() -> None:
     assert argument.text(make_event(data={"a": [1]})) == "/tests/{[1]}"
 
 
+def test_what_is_no_argument_may_hold_any_character() -> None:
+    event = make_event(data={"a": "\0\ud800"})
+    assert Argument.parse("<{data.a}>").plain(event) == "<\0\ud800>"
+    with pytest.raises(ApplicationError, match="is binary"):
+        Argument.parse("{data}").plain(make_event(data_base64="AA=="))
+
+
 @pytest.mark.parametrize(
     ("text", "begins"), [("{id}a", True), ("a{id}", False), ("", False), ("{{id}}", False)]
 )

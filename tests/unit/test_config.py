@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from pacifica.dispatcher.adapters import KINDS, Templates, adapter
+from pacifica.dispatcher.adapters.templates import templates
 from pacifica.dispatcher.applications import BUILT_IN, Application, Handler, Keep, Rate, Retry
 from pacifica.dispatcher.command import Argument, Command, Placeholder
 from pacifica.dispatcher.config import (
+    ADAPTER_KEYS,
     APPLICATION_KEYS,
     CelerySettings,
     DatabaseSettings,
@@ -521,12 +524,17 @@ class TestBadValues:
             ("application:one", "retry_exit_code", "retry_exit_codes"),
             ("application:one", "max_crash", "max_crashes"),
             ("worker", "leases", "lease"),
+            ("adapter:one", "secrets", "secret"),
+            ("adapter:one", "tipe", "type"),
             ("application:one", "exact", "exact.NAME"),
         ],
     )
     def test_an_unknown_key_is_told_the_nearest(self, section: str, key: str, nearest: str) -> None:
-        way = "command = true\n" if ":" in section else ""
-        problems = refused(f"[{section}]\n{way}{key} = 1\n")
+        needed = {
+            "application:one": "command = true\n",
+            "adapter:one": "kind = s3\nsecret = none\n",
+        }
+        problems = refused(f"[{section}]\n{needed.get(section, '')}{key} = 1\n")
         assert problems == {f"a.ini: [{section}] {key}": f"is not known; did you mean {nearest}?"}
 
     @pytest.mark.parametrize(
@@ -538,6 +546,7 @@ class TestBadValues:
             ("workers", "worker"),
             ("Application:a", "application:"),
             ("application", "application:"),
+            ("adapters:a", "adapter:"),
         ],
     )
     def test_an_unknown_section_is_told_the_nearest(self, section: str, nearest: str) -> None:
@@ -580,6 +589,106 @@ class TestBadValues:
             "environment: BROKER_URL",
             "environment: PEEWEE_URL",
         }
+
+
+GENERIC = "kind = generic\nsecret = none\n"
+TEMPLATES = "id = {data.id}\nsource = /a\ntype = t\n"
+
+
+class TestAdapters:
+    """Sections [adapter:NAME]."""
+
+    @pytest.mark.parametrize("kind", [each for each in KINDS if each != "generic"])
+    def test_a_kind_that_knows_its_sender(self, kind: str) -> None:
+        adapters = read(f"[adapter:one]\nkind = {kind}\nsecret = {SECRET}\n").adapters
+        assert adapters == {"one": adapter("one", kind, KINDS[kind](SECRET), None)}
+        assert SECRET not in repr(adapters)
+
+    def test_a_generic_one(self) -> None:
+        text = f"{GENERIC}{TEMPLATES}subject = {{xname}}\ntime = {{data.at}}\n"
+        found = read(f"[adapter:one]\n{text}").adapters["one"]
+        expected = Templates(*map(templates, ("{data.id}", "/a", "t", "{xname}", "{data.at}")))
+        assert (found.kind, found.scheme) == ("generic", None)
+        assert getattr(found.read, "__self__", None) == expected
+
+    @pytest.mark.parametrize("held", [SECRET, f" {SECRET}\n", f"{SECRET}\r\n"])
+    def test_a_secret_in_a_file_beside_the_configuration(self, folder: Path, held: str) -> None:
+        (folder / "secrets").mkdir()
+        (folder / "secrets" / "one").write_text(held)
+        adapters = read("[adapter:one]\nkind = s3\nsecret_file = secrets/one\n").adapters
+        assert adapters["one"].scheme == KINDS["s3"](SECRET)
+
+    def test_no_proof_is_wanted_only_where_that_is_said(self) -> None:
+        assert read("[adapter:one]\nkind = s3\nsecret = none\n").adapters["one"].scheme is None
+        Path("none").write_text("none")
+        found = read("[adapter:one]\nkind = s3\nsecret_file = none\n").adapters["one"]
+        assert found.scheme == KINDS["s3"]("none")
+
+    @pytest.mark.parametrize(
+        "text", ["", f"secret = {SECRET}\nsecret_file = a\n"], ids=["neither", "both"]
+    )
+    def test_there_is_one_secret(self, text: str) -> None:
+        [(where, what)] = refused(f"[adapter:one]\nkind = s3\n{text}").items()
+        assert where == "a.ini: [adapter:one]"
+        assert "needs a secret or a secret_file, and not both; secret = none takes" in what
+
+    @pytest.mark.parametrize(
+        ("text", "key", "message"),
+        [
+            ("kind = ftp\nsecret = none\n", "kind", "must be one of github, gitlab, stripe, s3"),
+            ("kind = s3\nsecret =\n", "secret", "must not be empty"),
+            ("kind = gitlab\nsecret = whsec_?\n", "secret", "is no signing token"),
+            ("kind = s3\nsecret_file =\n", "secret_file", "must not be empty"),
+            ("kind = s3\nsecret_file = no\n", "secret_file", "cannot be read: No such file"),
+            ("kind = s3\nsecret_file = .\n", "secret_file", "cannot be read: Is a directory"),
+            ("kind = s3\nsecret_file = empty\n", "secret_file", "must not be empty"),
+            ("kind = s3\nsecret_file = latin\n", "secret_file", "is not UTF-8"),
+            ("kind = s3\nsecret = none\nid = {data.id}\n", "id", "is for kind = generic only"),
+            (f"{GENERIC}{TEMPLATES}time =\n", "time", "cannot be used: must not be empty"),
+            (f"{GENERIC}{TEMPLATES}time = noon\n", "time", "cannot be used: a time is an RFC"),
+            (f"{GENERIC}{TEMPLATES}subject = {{\n", "subject", "a brace stands alone at 1"),
+            (f"{GENERIC}{TEMPLATES}subject = {{X-A}}\n", "subject", "names no attribute"),
+            (f"{GENERIC}id = 1\nsource = /\ntype = t\n", "id", "must be different for each"),
+            (f"{GENERIC}id = {{data}}\nsource = a b\ntype = t\n", "source", "URI-reference"),
+            (f"{GENERIC}id = {{data}}\nsource = /\ntype = {{a.b}}\n", "type", "names no attri"),
+        ],
+    )
+    def test_a_bad_value_is_named_with_its_place(self, text: str, key: str, message: str) -> None:
+        Path("empty").write_text(" \n")
+        Path("latin").write_bytes(b"\xff")
+        problems = refused(f"[adapter:one]\n{text}")
+        assert [*problems] == [f"a.ini: [adapter:one] {key}"]
+        assert message in problems[f"a.ini: [adapter:one] {key}"]
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("secret = none\n", "needs a kind: one of github, "),
+            (GENERIC, "needs id, source, type too"),
+            (f"{GENERIC}id = {{data.id}}\ntype = t\n", "needs source too"),
+        ],
+    )
+    def test_what_is_missing_is_named(self, text: str, message: str) -> None:
+        [(where, what)] = refused(f"[adapter:one]\n{text}").items()
+        assert where == "a.ini: [adapter:one]"
+        assert message in what
+
+    def test_a_name_can_stand_in_an_address(self) -> None:
+        problems = refused("[adapter:a/b]\nkind = s3\nsecret = none\n")
+        assert [*problems] == ["a.ini: [adapter:a/b]"]
+
+    def test_no_message_has_the_secret(self) -> None:
+        text = f"kind = gitlab\nsecret = whsec_{SECRET}\nsecret_file = a\nid = {{\n"
+        assert SECRET not in str(refused(f"[adapter:one]\n{text}"))
+        assert SECRET not in str(
+            refused(f"[adapter:one]\nkind = gitlab\nsecret = whsec_{SECRET}\n")
+        )
+
+    def test_every_key_is_one_of_these(self) -> None:
+        assert {*ADAPTER_KEYS} == {"kind", "secret", "secret_file", *TEMPLATE_KEYS}
+
+
+TEMPLATE_KEYS = ("id", "source", "type", "subject", "time")
 
 
 class TestFile:

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pacifica.dispatcher import events, orm, rest
+from pacifica.dispatcher.adapters import Adapter
 from pacifica.dispatcher.applications import BUILT_IN, Application
 from pacifica.dispatcher.command import Command
 from pacifica.dispatcher.config import WebhookSettings
@@ -126,13 +127,24 @@ class Client:
         return self.post(make_event(number, **members).sent.encode())
 
 
-def make_service(database: orm.Database, postbox: Postbox) -> rest.Service:
+def make_service(
+    database: orm.Database, postbox: Postbox, adapters: Mapping[str, Adapter] | None = None
+) -> rest.Service:
     """A service with an application `hello` for events of the type MATCHED."""
     hello = Application("hello", Command("echo", ()), rule=(Exact("type", MATCHED),))
     applications = {each.name: each for each in (*BUILT_IN, hello)}
     publisher = Publisher(database, postbox, applications)
     webhook = rest.Webhook(WebhookSettings())
-    return rest.Service(database, applications, publisher, LIMIT, orm.Intake(database), webhook)
+    intake = orm.Intake(database)
+    return rest.Service(
+        database,
+        applications,
+        publisher,
+        LIMIT,
+        intake,
+        webhook,
+        adapters or {},
+    )
 
 
 @pytest.fixture

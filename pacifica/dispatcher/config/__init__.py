@@ -9,9 +9,10 @@ from pacifica.dispatcher.config.settings import (
     WebhookSettings,
     WorkerSettings,
 )
-from pacifica.dispatcher.config.values import APPLICATION_KEYS, SECTIONS
+from pacifica.dispatcher.config.values import ADAPTER_KEYS, APPLICATION_KEYS, SECTIONS
 
 __all__ = [
+    "ADAPTER_KEYS",
     "APPLICATION_KEYS",
     "SECTIONS",
     "CelerySettings",

@@ -10,6 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pacifica.dispatcher.adapters import (
+    ATTRIBUTES,
+    GENERIC,
+    KINDS,
+    NEEDED,
+    Adapter,
+    Scheme,
+    Templates,
+    adapter,
+)
 from pacifica.dispatcher.applications import BUILT_IN, Application, Retry
 from pacifica.dispatcher.command import Command
 from pacifica.dispatcher.config import values
@@ -33,6 +43,9 @@ from pacifica.dispatcher.filters import (
 T = TypeVar("T")
 
 _APPLICATION = "application:"
+_ADAPTER = "adapter:"
+_OPEN = "none"
+"""The secret of an adapter that takes what anybody sends."""
 _LONG = frozenset({"command", "filters", *TEXT_DIALECTS})
 """The keys whose values may go on in further, indented lines."""
 _RETRY = {
@@ -65,6 +78,7 @@ def load(file: Path | None = None, environment: Mapping[str, str] = os.environ) 
         worker=reader.section("worker", WorkerSettings),
         webhook=reader.section("webhook", WebhookSettings),
         applications={each.name: each for each in (*BUILT_IN, *reader.applications(home))},
+        adapters={each.name: each for each in reader.adapters(home)},
     )
     if url := environment.get("PEEWEE_URL"):
         url = reader.checked(values.peewee_url, url, "environment: PEEWEE_URL", "")
@@ -154,12 +168,18 @@ class _Reader:
                 if application is not None:
                     yield application
 
+    def adapters(self, home: Path) -> Iterator[Adapter]:
+        """Every section [adapter:NAME] that can be read."""
+        for section in self._parser.sections():
+            if section.startswith(_ADAPTER) and (found := self._adapter(section, home)):
+                yield found
+
     def unknown_sections(self) -> None:
         """Every section that nobody reads is a problem."""
         for section in self._parser.sections():
-            if section not in values.SECTIONS and not section.startswith(_APPLICATION):
+            if section not in values.SECTIONS and not section.startswith((_APPLICATION, _ADAPTER)):
                 where = f"{self._file}: [{_shown(section)}]"
-                self._unknown(where, section, [*values.SECTIONS, _APPLICATION])
+                self._unknown(where, section, [*values.SECTIONS, _APPLICATION, _ADAPTER])
 
     def _application(self, section: str, home: Path) -> Application | None:
         rule: list[Filter] = []
@@ -200,6 +220,55 @@ class _Reader:
             retry=retry,
             **found,
         )
+
+    def _adapter(self, section: str, home: Path) -> Adapter | None:
+        items = self._items(section)
+        where = self._where(section, "")
+        name = self.checked(values.name, section.removeprefix(_ADAPTER), where, "")
+        found = self._values(section, items, values.ADAPTER_KEYS, values.ADAPTER_KEYS)
+        if "kind" not in items:
+            self.problems.append(Problem(where, f"needs a kind: one of {', '.join(KINDS)}"))
+        if "kind" not in found:
+            return None
+        kind = found["kind"]
+        scheme = self._scheme(section, kind, found, home)
+        templates = self._templates(section, kind, found)
+        if kind == GENERIC and templates is None:
+            return None
+        return adapter(name, kind, scheme, templates)
+
+    def _scheme(
+        self, section: str, kind: str, found: Mapping[str, Any], home: Path
+    ) -> Scheme | None:
+        """What proves a delivery to an adapter."""
+        given = [key for key in ("secret", "secret_file") if self._parser.has_option(section, key)]
+        if len(given) != 1:
+            what = "needs a secret or a secret_file, and not both; secret = none takes what"
+            where = self._where(section, "")
+            self.problems.append(Problem(where, f"{what} anybody sends, without any proof"))
+            return None
+        [key] = given
+        if key not in found or found[key] == _OPEN:
+            return None
+        where = self._where(section, key)
+        secret = found[key]
+        if key == "secret_file":
+            secret = self.checked(values.secret_of, str(home / secret), where, "")
+        return self.checked(KINDS[kind], secret, where, None) if secret else None
+
+    def _templates(self, section: str, kind: str, found: Mapping[str, Any]) -> Templates | None:
+        """What an adapter of the kind `generic` makes the attributes of."""
+        given = [key for key in ATTRIBUTES if self._parser.has_option(section, key)]
+        if kind != GENERIC:
+            what = f"is for kind = {GENERIC} only: {kind} knows it"
+            self.problems.extend(Problem(self._where(section, key), what) for key in given)
+            return None
+        if missing := [key for key in NEEDED if key not in given]:
+            what = f"needs {', '.join(missing)} too: templates such as {{data.id}}"
+            self.problems.append(Problem(self._where(section, ""), what))
+        if not found.keys() >= {*given, *NEEDED}:
+            return None
+        return Templates(**{key: (found[key],) for key in given})
 
     def _items(self, section: str) -> dict[str, str]:
         """A section's keys and texts; only some of them may go on in further lines."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pacifica.dispatcher.adapters import Adapter
 from pacifica.dispatcher.applications import Application
 
 
@@ -89,6 +90,7 @@ class Settings:
     Attributes:
         file: the INI file that was read, None when there is none.
         applications: all applications by name, the built-in ones included.
+        adapters: all adapters by name.
     """
 
     file: Path | None
@@ -98,6 +100,7 @@ class Settings:
     worker: WorkerSettings
     webhook: WebhookSettings
     applications: Mapping[str, Application]
+    adapters: Mapping[str, Adapter]
 
     @property
     def home(self) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from pacifica.dispatcher.adapters import ATTRIBUTES, KINDS, Template
 from pacifica.dispatcher.applications import PRIORITIES, Handler, Keep, Rate
 from pacifica.dispatcher.command import Argument, Command
 from pacifica.dispatcher.filters import TEXT_DIALECTS, Filter, parse_filters
@@ -34,7 +35,7 @@ _BROKERS = ("amqp", "amqps", "pyamqp", "redis", "rediss", "redis+socket", "files
 
 
 def name(text: str) -> str:
-    """The name of an application or a queue."""
+    """The name of an application, an adapter or a queue."""
     if not _NAME.fullmatch(text):
         raise ValueError(
             "must be 1 to 100 letters, digits, dots, hyphens or underscores, "
@@ -194,6 +195,37 @@ def _key(text: str) -> Argument:
         raise ValueError(f"cannot be used: {exc}") from exc
 
 
+def _kind(text: str) -> str:
+    if text not in KINDS:
+        raise ValueError(f"must be one of {', '.join(KINDS)}, not {text[:100]!r}")
+    return text
+
+
+def _template(attribute: str) -> Callable[[str], Template]:
+    def read(text: str) -> Template:
+        try:
+            template = Template.parse(_not_empty(text))
+        except ValueError as exc:
+            raise ValueError(f"cannot be used: {exc}") from exc
+        if attribute == "id" and template.literal:
+            raise ValueError("must be different for each event: write a path such as {data.id}")
+        template.check_literal(attribute)
+        return template
+
+    return read
+
+
+def secret_of(file: str) -> str:
+    """The secret that a file holds, without the white space around it."""
+    try:
+        secret = Path(file).read_text(encoding="utf-8").strip()
+    except OSError as exc:
+        raise ValueError(f"cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise ValueError("is not UTF-8") from exc
+    return _not_empty(secret)
+
+
 def _flag(text: str) -> bool:
     try:
         return ConfigParser.BOOLEAN_STATES[text.lower()]
@@ -281,3 +313,11 @@ APPLICATION_KEYS: Keys = {
     "queue": name,
 }
 """How each key of a section [application:NAME] is read, beside `exact.…` and the like."""
+
+ADAPTER_KEYS: Keys = {
+    "kind": _kind,
+    "secret": _not_empty,
+    "secret_file": _path,
+    **{attribute: _template(attribute) for attribute in ATTRIBUTES},
+}
+"""How each key of a section [adapter:NAME] is read."""

@@ -102,6 +102,26 @@ def array_elements(text: str) -> Iterator[tuple[Json, str]]:
         raise EventError(f"it is not JSON: expected , or the array's end at character {end}")
 
 
+def member(text: str, name: str) -> str | None:
+    """The very text of a member of a JSON object, or None when it has none of this name.
+
+    Args:
+        text: a JSON text of which `loads` made an object.
+        name: which member.
+    """
+    position = _skip(text, _skip(text, 0) + 1)
+    while text[position] != "}":
+        key, position = _value_at(text, position)
+        position = _skip(text, _skip(text, position) + 1)
+        _, end = _value_at(text, position)
+        if key == name:
+            return text[position:end]
+        position = _skip(text, end)
+        if text[position] == ",":
+            position = _skip(text, position + 1)
+    return None
+
+
 def _skip(text: str, position: int) -> int:
     while text[position : position + 1] and text[position] in _WHITESPACE:
         position += 1

@@ -6,6 +6,10 @@ from datetime import UTC, datetime, timedelta
 _TIMESTAMP = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII
 )
+_SECONDS = re.compile(r"\d{1,11}", re.ASCII)
+_WITH_BLANKS = re.compile(
+    r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) (UTC|[+-]\d\d:?\d\d)", re.ASCII
+)
 _WITHOUT_ZONE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?", re.ASCII)
 
 
@@ -34,6 +38,23 @@ def with_zone(text: str) -> str:
     By that offset RFC 3339 (section 4.3) says that the offset to local time is not known.
     """
     return f"{text}-00:00" if _WITHOUT_ZONE.fullmatch(text) else text
+
+
+def from_elsewhere(text: str) -> str:
+    """A timestamp that senders beside CloudEvents wrote; any other text as it is.
+
+    Whole seconds since the epoch, and `2026-11-23 16:57:37 UTC` or with an offset, become RFC 3339.
+    """
+    if _SECONDS.fullmatch(text):
+        try:
+            return datetime.fromtimestamp(int(text), UTC).isoformat().replace("+00:00", "Z")
+        except (ValueError, OverflowError, OSError):
+            return text
+    if match := _WITH_BLANKS.fullmatch(text):
+        day, time, zone = match.groups()
+        zone = "Z" if zone == "UTC" else f"{zone[:3]}:{zone[-2:]}"
+        return f"{day}T{time}{zone}"
+    return text
 
 
 def _moment(timestamp: str) -> datetime:

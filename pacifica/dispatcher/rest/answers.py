@@ -21,6 +21,7 @@ from pacifica.dispatcher.errors import (
     EventError,
     NotFoundError,
     Problem,
+    SignatureError,
     UnsupportedFormatError,
 )
 from pacifica.dispatcher.events import Json
@@ -36,6 +37,7 @@ _RETRY_AFTER: Final = 5  # seconds
 _STATUS: Final[Mapping[type[DispatcherError], HTTPStatus]] = {
     EventError: HTTPStatus.BAD_REQUEST,
     RequestError: HTTPStatus.BAD_REQUEST,
+    SignatureError: HTTPStatus.FORBIDDEN,
     NotFoundError: HTTPStatus.NOT_FOUND,
     ConflictError: HTTPStatus.CONFLICT,
     TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

@@ -13,6 +13,7 @@ from http import HTTPStatus
 import cherrypy
 
 from pacifica.dispatcher import events, orm
+from pacifica.dispatcher.adapters import Adapter
 from pacifica.dispatcher.applications import Application, explain, matching
 from pacifica.dispatcher.errors import NotFoundError
 from pacifica.dispatcher.publisher import Publisher
@@ -35,6 +36,7 @@ class Service:
         max_event_size: bytes that a body may have.
         intake: takes events into the database.
         webhook: who may deliver, of those that ask.
+        adapters: those that are configured, by name.
     """
 
     database: orm.Database
@@ -43,6 +45,7 @@ class Service:
     max_event_size: int
     intake: orm.Intake
     webhook: Webhook
+    adapters: Mapping[str, Adapter]
 
     def received(self) -> events.Received:
         """The events of the request at hand."""
@@ -108,21 +111,43 @@ class Receive(Resource):
 
     def POST(self, /, **_: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
         """Store what arrives and answer 202; from then on it is not lost."""
-        received = self._service.received()
-        now = time.time()
-        accepted = self._service.accept(received.events, now)
-        cherrypy.response.status = HTTPStatus.ACCEPTED
-        if not received.batch:
-            cherrypy.response.headers["Location"] = f"/status/{accepted[0].uuid}"
-        if requests.wants_reply():
-            return answers.answer_nothing()
-        if requests.prefers_text():
-            return answers.answer_text("".join(f"{each.uuid}\n" for each in accepted))
-        documents = [
-            answers.accepted_document(each, expired=event.expired(now))
-            for each, event in zip(accepted, received.events, strict=True)
-        ]
-        return answers.answer_json({"events": documents} if received.batch else documents[0])
+        return _accepted(self._service, self._service.received(), time.time())
+
+
+class Adapted(Resource):
+    """What a sender delivers that does not speak CloudEvents."""
+
+    def POST(self, /, *path: str, **_: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+        """Store the events that its adapter makes of it, as any others."""
+        name = path[0] if len(path) == 1 else ""
+        adapter = self._service.adapters.get(name)
+        if adapter is None:
+            raise NotFoundError("there is no adapter of this name: see [adapter:NAME]")
+        request, now = cherrypy.request, time.time()
+        received = adapter.receive(
+            requests.content_type(),
+            requests.body(self._service.max_event_size),
+            request.header_list,
+            now,
+        )
+        return _accepted(self._service, received, now)
+
+
+def _accepted(service: Service, received: events.Received, now: float) -> bytes:
+    """Store what was received, and tell the sender what became of it."""
+    accepted = service.accept(received.events, now)
+    cherrypy.response.status = HTTPStatus.ACCEPTED
+    if not received.batch:
+        cherrypy.response.headers["Location"] = f"/status/{accepted[0].uuid}"
+    if requests.wants_reply():
+        return answers.answer_nothing()
+    if requests.prefers_text():
+        return answers.answer_text("".join(f"{each.uuid}\n" for each in accepted))
+    documents = [
+        answers.accepted_document(each, expired=event.expired(now))
+        for each, event in zip(accepted, received.events, strict=True)
+    ]
+    return answers.answer_json({"events": documents} if received.batch else documents[0])
 
 
 class Events(Receive):
@@ -299,6 +324,7 @@ RESOURCES: Mapping[str, type[Resource]] = {
     "events": Events,
     "events/": Event,
     "receive": Receive,
+    "receive/": Adapted,
     "status/": Status,
     "dispatch/": Dispatch,
     "runs/": Runs,

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from pacifica.dispatcher.errors import EventError
+from pacifica.dispatcher.events import strict_json
 from pacifica.dispatcher.events.strict_json import (
     MAX_DEPTH,
     array_elements,
@@ -196,3 +197,18 @@ def test_what_is_no_array_has_no_elements(text: str) -> None:
 def test_a_broken_array_is_refused_with_its_place(text: str, place: str) -> None:
     with pytest.raises(EventError, match=rf"^it is not JSON: .*{place}"):
         list(array_elements(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"a": [1.50, 2]}', "[1.50, 2]"),
+        (' {"b":{"a":1},"c":"a" ,"a" : {"a": 2} , "d": 3} ', '{"a": 2}'),
+        ('{"\\u0061":"\\/"}', '"\\/"'),
+        ('{"a": null}', "null"),
+        ("{}", None),
+        ('{"b": {"a": 1}, "A": 2}', None),
+    ],
+)
+def test_the_very_text_of_a_member(text: str, found: str | None) -> None:
+    assert strict_json.member(text, "a") == found

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pacifica.dispatcher.events.timestamps import is_timestamp, seconds, with_zone
+from pacifica.dispatcher.events.timestamps import from_elsewhere, is_timestamp, seconds, with_zone
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,29 @@ def test_the_seconds_of_a_timestamp(text: str, moment: float) -> None:
 )
 def test_a_missing_zone_is_marked_as_unknown(text: str, marked: str) -> None:
     assert with_zone(text) == marked
+
+
+@pytest.mark.parametrize(
+    ("text", "timestamp"),
+    [
+        ("0", "1970-01-01T00:00:00Z"),
+        ("1795453057", "2026-11-23T16:57:37Z"),
+        ("2026-11-23 16:57:37 UTC", "2026-11-23T16:57:37Z"),
+        ("2026-11-23 16:57:37.5 +0100", "2026-11-23T16:57:37.5+01:00"),
+        ("2026-11-23 16:57:37 -05:30", "2026-11-23T16:57:37-05:30"),
+    ],
+)
+def test_a_timestamp_from_elsewhere(text: str, timestamp: str) -> None:
+    assert from_elsewhere(text) == timestamp
+    assert is_timestamp(timestamp)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2026-11-23T16:57:37Z", "yesterday", "", "-1", "1.5", "1795453057123"),
+        *("\u0661", "2026-11-23 16:57:37", "2026-11-23 16:57:37 CET"),
+    ],
+)
+def test_any_other_text_is_left_as_it_is(text: str) -> None:
+    assert from_elsewhere(text) == text
