@@ -1,6 +1,7 @@
 """The child process of a Python handler: it gets DIRECTORY and MODULE:NAME as arguments."""
 
 import importlib
+import io
 import json
 import os
 import sys
@@ -16,6 +17,8 @@ def main(directory: str, target: str) -> None:
         directory: where modules are looked for first.
         target: the handler as MODULE:NAME, a callable or a class with `handle(event)`.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what it prints is seen while it runs
     sys.path.insert(0, directory)
     module, _, name = target.partition(":")
     handler = getattr(importlib.import_module(module), name)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,9 @@ _NOT_INHERITED: Final = (
     *("CE_", "DISPATCHER_", "CELERY_", "_MP_", "PEEWEE_URL", "BROKER_URL"),
     *map(str.upper, _TRACE),
 )
+
+_MAX_ARGUMENT: Final = 1000  # characters of an argument that are shown
+_MAX_ARGUMENTS: Final = 100
 
 _SAID: Final = {
     Cause.CANCELLED: "it was cancelled",
@@ -43,6 +46,22 @@ def command_line(application: Application, event: Event, home: Path) -> list[str
         target = f"{way.module}:{way.name}"
         return [sys.executable, "-P", "-m", "pacifica.dispatcher.handler", str(home), target]
     return [way.program, *way.fill(event)]
+
+
+def shown_command(application: Application, arguments: Sequence[str]) -> list[str]:
+    """A command line as people see it: a handler by its name, long arguments shortened.
+
+    Args:
+        application: what is run.
+        arguments: what `command_line` made for it.
+    """
+    way = application.way
+    if isinstance(way, Handler):
+        return [f"{way.module}:{way.name}"]
+    shown = [
+        each if len(each) <= _MAX_ARGUMENT else f"{each[:_MAX_ARGUMENT]}…" for each in arguments
+    ]
+    return shown if len(shown) <= _MAX_ARGUMENTS else [*shown[:_MAX_ARGUMENTS], "…"]
 
 
 def environment(

@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -17,8 +17,14 @@ from pacifica.dispatcher.errors import (
     DiskFullError,
     EventError,
 )
-from pacifica.dispatcher.invocation import command_line, environment, what_went_wrong
+from pacifica.dispatcher.invocation import (
+    command_line,
+    environment,
+    shown_command,
+    what_went_wrong,
+)
 from pacifica.dispatcher.lease import MARKS, Lease, marks
+from pacifica.dispatcher.lines import Progress
 from pacifica.dispatcher.output import Capture, Piece
 from pacifica.dispatcher.process import Cause, Ended, Limits, Stop, execute
 from pacifica.dispatcher.workplace import Workplace
@@ -39,6 +45,20 @@ class _Verdict:
     arrow: Arrow
     outcome: orm.Outcome
     failed: bool = False
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """An attempt that is under way.
+
+    Attributes:
+        command: what is executed, for people; None before the event was read.
+    """
+
+    claim: orm.Claim
+    application: Application
+    workplace: Workplace
+    command: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +105,13 @@ class Runner:
             self._record(worker, claim, verdict, [])
             return
         workplace = Workplace.of(self.directory, claim.run, claim.attempt)
-        capture = Capture(application.max_output, partial(self._save_output, claim))
-        verdict = self._attempt(worker, claim, application, workplace, capture)
-        self._record(worker, claim, verdict, capture.finish())
+        attempt = _Attempt(claim, application, workplace)
+        capture = Capture(application.max_output, partial(self._save_output, attempt))
+        verdict = self._attempt(worker, attempt, capture)
+        output = capture.finish()
+        notes = orm.Notes(attempt.command, capture.progress, capture.last_line())
+        verdict = replace(verdict, outcome=replace(verdict.outcome, notes=notes))
+        self._record(worker, claim, verdict, output)
         said = verdict.outcome.error or "it succeeded"
         _log.info("run %s: attempt %d of %s: %s", uuid, claim.attempt, application.name, said)
         if application.keep is Keep.NEVER or (
@@ -95,19 +119,15 @@ class Runner:
         ):
             workplace.remove()
 
-    def _attempt(
-        self,
-        worker: str,
-        claim: orm.Claim,
-        application: Application,
-        workplace: Workplace,
-        capture: Capture,
-    ) -> _Verdict:
+    def _attempt(self, worker: str, attempt: _Attempt, capture: Capture) -> _Verdict:
+        claim, application, workplace = attempt.claim, attempt.application, attempt.workplace
         try:
             event = events.parse(claim.sent)
             workplace.make(event)
+            arguments = command_line(application, event, self.home)
+            attempt.command = shown_command(application, arguments)
             ended = execute(
-                command_line(application, event, self.home),
+                arguments,
                 directory=workplace.directory,
                 environment=environment(
                     application, event, workplace, marks(worker, claim.run, claim.attempt)
@@ -148,9 +168,12 @@ class Runner:
                 time.sleep(_RECORD_AGAIN)
         _log.warning("run %s: attempt %d is no longer ours", claim.run, claim.attempt)
 
-    def _save_output(self, claim: orm.Claim, pieces: list[Piece]) -> bool:
+    def _save_output(
+        self, attempt: _Attempt, pieces: list[Piece], progress: Progress | None
+    ) -> bool:
+        claim, notes = attempt.claim, orm.Notes(attempt.command, progress)
         try:
-            return orm.save_output(self.database, claim, pieces)
+            return orm.save_output(self.database, claim, pieces, notes)
         except DatabaseUnavailableError as exc:
             _log.warning("run %s: its output waits: %s", claim.run, exc)
             return False

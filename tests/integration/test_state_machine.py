@@ -727,7 +727,7 @@ class Dispatcher(RuleBasedStateMachine):
     def save_output(self, choice: int) -> None:
         holder = chosen(self._able(), choice)
         live = self._is_live(holder)
-        assert orm.save_output(self.database, holder.claim, [self._piece()]) == live
+        assert orm.save_output(self.database, holder.claim, [self._piece()], orm.Notes()) == live
         self.kept += live
 
     # Recovery

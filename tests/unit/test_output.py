@@ -1,11 +1,13 @@
 """Captured output: the first and the last part of each stream, in order, in few pieces."""
 
+from collections.abc import Iterator
 from typing import Final
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pacifica.dispatcher.lines import Progress
 from pacifica.dispatcher.output import Capture, Piece
 from tests.support import wait_until
 
@@ -18,10 +20,15 @@ class Saved(list[Piece]):
     refusing = False
     refused = 0
 
-    def save(self, pieces: list[Piece]) -> bool:
+    saves = 0
+    progress: Progress | None = None
+
+    def save(self, pieces: list[Piece], progress: Progress | None) -> bool:
         if self.refusing:
             self.refused += 1
             return False
+        self.saves += 1
+        self.progress = progress
         self += pieces
         return True
 
@@ -94,7 +101,7 @@ def test_a_piece_has_a_bounded_size() -> None:
     assert max(len(piece.data) for piece in pieces) <= 2 * 1024**2
 
 
-def test_the_first_part_is_saved_while_the_application_runs() -> None:
+def test_both_parts_are_saved_while_the_application_runs() -> None:
     saved = Saved()
     capture = Capture(10, saved.save)
     capture.write("stdout", b"0123456789abc")
@@ -104,8 +111,8 @@ def test_the_first_part_is_saved_while_the_application_runs() -> None:
         return bool(saved)
 
     wait_until(ticked)
-    assert texts(saved) == [("stdout", 0, b"01234")]
-    assert texts(capture.finish()) == [("stdout", 8, b"89abc"[-5:])]
+    assert texts(saved) == [("stdout", 0, b"01234"), ("stdout", 8, b"89abc")]
+    assert capture.finish() == []
 
 
 def test_what_could_not_be_saved_is_kept() -> None:
@@ -133,6 +140,49 @@ def test_it_is_not_saved_at_every_tick() -> None:
     assert saved == []
 
 
+def test_a_first_save_comes_without_any_output() -> None:
+    saved = Saved()
+    capture = Capture(100, saved.save)
+
+    def ticked() -> bool:
+        capture.tick()
+        return saved.saves > 0
+
+    wait_until(ticked)
+    assert (saved, saved.progress) == ([], None)
+
+
+def test_progress_is_saved_where_output_is_not_kept() -> None:
+    saved = Saved()
+    capture = Capture(0, saved.save)
+    capture.write("stdout", b"::progress 40 reading\n")
+
+    def ticked() -> bool:
+        capture.tick()
+        return saved.saves > 0
+
+    wait_until(ticked)
+    assert (saved, saved.progress) == ([], Progress(40, "reading"))
+
+
+def test_progress_is_what_was_told_last_on_either_stream() -> None:
+    capture = Capture(100, Saved().save)
+    capture.write("stdout", b"::progress 40\n")
+    capture.write("stderr", b"::progress 50\n")
+    capture.write("stdout", b"::progress 60")
+    before = capture.progress
+    capture.finish()
+    assert (before, capture.progress) == (Progress(50, ""), Progress(60, ""))
+
+
+def test_the_last_line_is_that_of_standard_error() -> None:
+    capture = Capture(100, Saved().save)
+    assert capture.last_line() is None
+    capture.write("stderr", b"disk full\n\n")
+    capture.write("stdout", b"bye\n")
+    assert capture.last_line() == "disk full"
+
+
 @given(
     limit=st.integers(2, 40),
     writes=st.lists(st.tuples(st.sampled_from(STREAMS), st.binary(min_size=1, max_size=30))),
@@ -148,6 +198,97 @@ def test_what_is_kept_of_each_stream(limit: int, writes: list[tuple[str, bytes]]
             if piece.stream == stream:
                 end = piece.position + len(piece.data)
                 assert written[piece.position : end] == piece.data
+
+
+class Table:
+    """What the pieces make of a table, as the database has one."""
+
+    def __init__(self) -> None:
+        """Nothing was saved."""
+        self.rows: dict[tuple[str, int], bytes] = {}
+        self.written = 0
+
+    def save(self, pieces: list[Piece], _: Progress | None = None) -> bool:
+        for stream, position, _written, data in pieces:
+            if data:
+                assert (stream, position) not in self.rows
+                self.rows[stream, position] = data
+                self.written += len(data)
+            else:
+                del self.rows[stream, position]
+        return True
+
+    def kept(self, stream: str) -> bytes:
+        return b"".join(data for (name, _), data in sorted(self.rows.items()) if name == stream)
+
+
+@pytest.fixture
+def at_once() -> Iterator[None]:
+    """Every tick saves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pacifica.dispatcher.output._INTERVAL", 0.0)
+        yield
+
+
+@pytest.mark.usefixtures("at_once")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    limit=st.integers(2, 40),
+    writes=st.lists(
+        st.tuples(st.sampled_from(STREAMS), st.binary(max_size=30), st.sampled_from("tick-")),
+        max_size=30,
+    ),
+)
+def test_what_is_kept_while_the_application_runs(
+    limit: int, writes: list[tuple[str, bytes, str]]
+) -> None:
+    table, half = Table(), limit // 2
+    capture = Capture(limit, table.save)
+    written = dict.fromkeys(STREAMS, b"")
+    for stream, data, then in writes:
+        capture.write(stream, data)
+        written[stream] += data
+        if then == "tick":
+            capture.tick()
+            for name in STREAMS:
+                assert table.kept(name).startswith(written[name][:half])
+                assert table.kept(name).endswith(written[name][-half:])
+                assert len(table.kept(name)) <= 3 * half
+    table.save(capture.finish())
+    for name in STREAMS:
+        whole = written[name]
+        assert table.kept(name) == (
+            whole if len(whole) <= 2 * half else whole[:half] + whole[-half:]
+        )
+        for (stream, position), data in table.rows.items():
+            assert stream != name or whole[position : position + len(data)] == data
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_could_not_be_dropped_is_dropped_later() -> None:
+    table = Table()
+    refusing = [False, True, False]
+    capture = Capture(10, lambda pieces, _: not refusing.pop(0) and table.save(pieces))
+    for data in (b"0123456789", b"abcde", b"fghij"):
+        capture.write("stdout", data)
+        capture.tick()
+    assert table.kept("stdout") == b"01234fghij"
+
+
+@pytest.mark.usefixtures("at_once")
+def test_of_a_fast_stream_little_is_saved_at_a_time() -> None:
+    table, half, chunk = Table(), 8 * 1024**2, b"x" * 256 * 1024
+    capture = Capture(2 * half, table.save)
+    capture.write("stdout", bytes(half))
+    capture.tick()
+    for _ in range(5):
+        before = table.written
+        for _ in range(100):
+            capture.write("stdout", chunk)
+        capture.tick()
+        assert len(chunk) <= table.written - before < 1024**2
+    table.save(capture.finish())
+    assert table.kept("stdout") == bytes(half) + b"x" * half
 
 
 def _data(pieces: list[Piece], stream: str) -> bytes:

@@ -22,6 +22,7 @@ from pacifica.dispatcher.command import Command
 from pacifica.dispatcher.config import WebhookSettings
 from pacifica.dispatcher.events import Json
 from pacifica.dispatcher.filters import Exact
+from pacifica.dispatcher.lines import Progress
 from pacifica.dispatcher.output import Piece
 from pacifica.dispatcher.publisher import Publisher
 from tests.support import wait_until
@@ -500,7 +501,7 @@ def test_the_status_of_an_event(client: Client, database: orm.Database) -> None:
     assert set(run) == {
         "uuid", "application", "status", "attempt", "exit_code", "signal", "result", "error",
         "queued", "started", "finished", "host", "due", "crashes", "cancelling", "origin",
-        "superseded",
+        "superseded", "progress",
     }  # fmt: skip
     assert (run["uuid"], run["status"], run["attempt"], run["exit_code"]) == (
         claim.run, "succeeded", 1, 0,
@@ -666,6 +667,25 @@ def test_a_run_is_shown_with_its_attempts(client: Client, database: orm.Database
     first, second = shown["attempts"]
     assert (first["number"], first["signal"], first["error"]) == (1, "SIGTERM", "stopped")
     assert (second["number"], second["host"], second["finished"]) == (2, "other", None)
+
+
+def test_a_run_shows_the_progress_of_its_last_attempt(
+    client: Client, database: orm.Database
+) -> None:
+    first = claimed_run(database)
+    notes = orm.Notes(["convert", "a b"], Progress(40, "file 4 of 10"), "disk full")
+    orm.release(database, first, orm.Outcome(notes=notes), [], due=0)
+    shown = [client.get(f"/runs/{first.run}").json]
+    due(database)
+    orm.claim(database, first.run, claimant())
+    shown.append(client.get(f"/runs/{first.run}").json)
+    progress = {"percent": 40, "text": "file 4 of 10"}
+    assert [each["progress"] for each in shown] == [progress, None]
+    one, two = shown[1]["attempts"]
+    assert (one["command"], one["pid"], one["progress"], one["last_line"]) == (
+        ["convert", "a b"], 1, progress, "disk full",
+    )  # fmt: skip
+    assert (two["command"], two["progress"], two["last_line"]) == (None, None, None)
 
 
 @pytest.fixture

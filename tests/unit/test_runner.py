@@ -20,6 +20,7 @@ from pacifica.dispatcher.command import Argument, Command, Placeholder
 from pacifica.dispatcher.errors import DatabaseUnavailableError
 from pacifica.dispatcher.events import Event, Json
 from pacifica.dispatcher.lease import Lease
+from pacifica.dispatcher.lines import Progress
 from pacifica.dispatcher.process import Stop, now
 from pacifica.dispatcher.runner import Runner
 from pacifica.dispatcher.workplace import MAX_RESULT, Workplace
@@ -791,14 +792,15 @@ def test_a_lease_that_is_lost_ends_it_and_nothing_is_recorded(
     place: Place, begin: Callable[..., Begun], *, successor: bool
 ) -> None:
     begun = begin("trap '' TERM; {}; while :; do sleep 0.05; done", kill_after=60.0)
-    before = orm.run(place.database, begun.run)
+    before = view(place.database, begun.run)
     lost = now()
     worker = orm.new_uuid() if successor else place.runner.lease.worker
     place.runner.lease.set(worker, now() + 600 if successor else now())
     begun.attempt.result(DEADLINE)
     assert now() - lost < 3
-    assert orm.run(place.database, begun.run) == before
-    assert place.output(before[0]) == ""
+    run, [attempt] = orm.run(place.database, begun.run)
+    assert (run, attempt.finished, attempt.error) == (before, None, None)
+    assert place.output(before) == ""
 
 
 def test_a_lease_that_is_lost_before_the_end_is_recorded_records_nothing(
@@ -954,3 +956,84 @@ def test_a_file_in_the_working_directory_is_no_module(place: Place, tmp_path: Pa
     assert isinstance(run.result, list)
     assert "" not in run.result
     assert run.result[0] == str(tmp_path)
+
+
+# What it shows
+
+
+def only_attempt(place: Place, run: orm.RunView) -> orm.AttemptView:
+    [attempt] = orm.run(place.database, run.uuid)[1]
+    return attempt
+
+
+def test_the_command_is_kept_as_it_was_executed(place: Place) -> None:
+    command = Command("/bin/echo", (Argument(("a b",)), Argument((Placeholder("id"), "/x"))))
+    run = place.run(Application("echo", command), make_event("7; rm -r"))
+    assert only_attempt(place, run).command == ["/bin/echo", "a b", "7; rm -r/x"]
+
+
+def test_the_command_of_a_handler_is_its_name(place: Place, tmp_path: Path) -> None:
+    run = place.run(handler(tmp_path, "def given(event): return 1", "given"))
+    assert only_attempt(place, run).command == ["given_handlers:given"]
+
+
+def test_a_long_command_is_shortened(place: Place) -> None:
+    arguments = (Argument(("x" * 2000,)), *[Argument(("y",))] * 200)
+    run = place.run(Application("true", Command("true", arguments)))
+    assert only_attempt(place, run).command == ["true", "x" * 1000 + "…", *"y" * 98, "…"]
+
+
+def test_a_command_that_the_event_lacks_a_part_of_is_not_kept(place: Place) -> None:
+    run = place.run(Application("echo", Command("echo", (Argument((Placeholder("gone"),)),))))
+    assert (run.status, only_attempt(place, run).command) == ("failed", None)
+
+
+def test_progress_and_command_are_shown_while_the_application_runs(
+    place: Place, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    script = f"echo ::progress 40 half >&2; until [ -e {go} ]; do sleep 0.05; done"
+    run = place.offer(shell(f"{script}; echo ::progress 90 nearly"), make_event())
+    with ThreadPoolExecutor(1) as pool:
+        attempt = pool.submit(place.runner.run, run)
+        wait_until(lambda: view(place.database, run).progress == Progress(40, "half"))
+        command = only_attempt(place, view(place.database, run)).command
+        go.touch()
+        attempt.result(DEADLINE)
+    assert command is not None
+    assert command[:2] == ["/bin/sh", "-c"]
+    assert view(place.database, run).progress == Progress(90, "nearly")
+
+
+def test_progress_of_a_handler_is_shown_while_it_runs(place: Place, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    source = f"""
+import time
+from pathlib import Path
+
+def given(event):
+    print("::progress 40 half")
+    while not Path({str(go)!r}).exists():
+        time.sleep(0.05)
+"""
+    run = place.offer(handler(tmp_path, source, "given"), make_event())
+    with ThreadPoolExecutor(1) as pool:
+        attempt = pool.submit(place.runner.run, run)
+        wait_until(lambda: view(place.database, run).progress == Progress(40, "half"))
+        go.touch()
+        attempt.result(DEADLINE)
+
+
+def test_the_last_line_is_kept(place: Place) -> None:
+    run = place.run(shell("echo why >&2; echo out; exit 1"))
+    assert only_attempt(place, run).last_line == "why"
+
+
+def test_a_further_attempt_has_a_progress_of_its_own(place: Place) -> None:
+    script = shell('[ "$DISPATCHER_ATTEMPT" = 2 ] || { echo ::progress 50; exit 1; }')
+    run = place.run(replace(script, retry=Retry(retries=1, delay=0.0)))
+    before = run.progress
+    place.again(run.uuid)
+    after, attempts = orm.run(place.database, run.uuid)
+    assert (before, after.progress) == (Progress(50, ""), None)
+    assert [each.progress for each in attempts] == [Progress(50, ""), None]

@@ -27,6 +27,7 @@ from pacifica.dispatcher.orm.tables import State, new_uuid
 from pacifica.dispatcher.orm.transitions import (
     Claim,
     Claimant,
+    Notes,
     Outcome,
     ask_to_cancel,
     cancel,
@@ -64,6 +65,7 @@ __all__ = [
     "Held",
     "Intake",
     "Matched",
+    "Notes",
     "OnTheirWay",
     "Outcome",
     "Peer",

@@ -1,7 +1,7 @@
 """What is asked of the database: events with their runs, attempts, output, counts."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from peewee import JOIN, fn
 
 from pacifica.dispatcher.errors import NotFoundError
 from pacifica.dispatcher.events import Json
+from pacifica.dispatcher.lines import Progress
 from pacifica.dispatcher.orm.database import Database
 from pacifica.dispatcher.orm.tables import AttemptRow, EventRow, OutputRow, RunRow, State
 from pacifica.dispatcher.output import Piece
@@ -29,6 +30,7 @@ class RunView:
 
     Attributes:
         due: when it may start, while it waits and has no wake-up on its way.
+        progress: how far the last attempt says, or said, it is.
         crashes: how many of its attempts died with their worker.
         cancelling: whether it runs, and was asked to end.
         origin: the run that it repeats, after a replay.
@@ -53,19 +55,30 @@ class RunView:
     cancelling: bool
     origin: str | None
     superseded: bool
+    progress: Progress | None
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptView:
-    """One attempt at a run; times are seconds since the epoch."""
+    """One attempt at a run; times are seconds since the epoch.
+
+    Attributes:
+        pid: of the process of the worker that makes it; the application's is its child.
+        command: the argument list that was executed.
+        last_line: what it wrote last on standard error; known when it has ended.
+    """
 
     number: int
     host: str
+    pid: int | None
     started: float
     finished: float | None
     exit_code: int | None
     signal: str | None
     error: str | None
+    command: list[str] | None
+    progress: Progress | None
+    last_line: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +150,15 @@ def run(database: Database, uuid: str) -> tuple[RunView, tuple[AttemptView, ...]
             AttemptView(
                 row["number"],
                 row["host"],
+                row["pid"],
                 row["started"],
                 row["finished"],
                 row["exit_code"],
                 row["signal_name"],
                 row["error"],
+                None if row["command"] is None else json.loads(row["command"]),
+                _progress(row),
+                row["last_line"],
             )
             for row in query.dicts().execute(database.peewee)
         )
@@ -243,6 +260,8 @@ def _run_views(database: Database, condition: Any) -> list[RunView]:  # noqa: AN
             AttemptRow.signal_name,
             AttemptRow.started,
             AttemptRow.host,
+            AttemptRow.progress,
+            AttemptRow.progress_text,
         )
         .join(AttemptRow, JOIN.LEFT_OUTER, on=last)
         .where(condition)
@@ -268,6 +287,12 @@ def _run_views(database: Database, condition: Any) -> list[RunView]:  # noqa: AN
             cancelling=row["cancelling"] is not None,
             origin=row["origin"],
             superseded=bool(row["superseded"]),
+            progress=_progress(row),
         )
         for row in query.dicts().execute(database.peewee)
     ]
+
+
+def _progress(row: Mapping[str, Any]) -> Progress | None:
+    percent = row["progress"]
+    return None if percent is None else Progress(percent, row["progress_text"])

@@ -122,6 +122,10 @@ class AttemptRow(Model):
     exit_code = IntegerField(null=True)
     signal_name = CharField(16, null=True)
     error = LongTextField(null=True)
+    command = LongTextField(null=True)
+    last_line = CharField(200, null=True)
+    progress = IntegerField(null=True)
+    progress_text = CharField(200, null=True)
 
     class Meta:
         """The table."""

@@ -8,6 +8,7 @@ an attempt frees a place for another run of its application, both are one transa
 alone (see `orm.publish`).
 """
 
+import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pacifica.dispatcher import events
 from pacifica.dispatcher.applications import Application
 from pacifica.dispatcher.errors import ConflictError, NotFoundError
 from pacifica.dispatcher.events import Event
+from pacifica.dispatcher.lines import Progress
 from pacifica.dispatcher.orm.accept import insert_runs, new_run
 from pacifica.dispatcher.orm.database import Database
 from pacifica.dispatcher.orm.publish import concurrency_limit, release_held_back
@@ -51,10 +53,15 @@ _SENT = "SELECT sent FROM event JOIN run ON run.event = event.uuid WHERE run.uui
 _STATE = "SELECT state, application, slot, superseded FROM run WHERE uuid = ?"
 _RUNS = "SELECT uuid, application, state FROM run WHERE event = ? AND superseded = 0"
 _SUPERSEDE = "UPDATE run SET superseded = 1 WHERE event = ?"
-_END_ATTEMPT = """UPDATE attempt SET finished = ?, exit_code = ?, signal_name = ?, error = ?
+_NOTE = """UPDATE attempt SET command = ?, progress = ?, progress_text = ?, last_line = ?
     WHERE run = ? AND number = ?"""
+_END_ATTEMPT = """UPDATE attempt SET finished = ?, exit_code = ?, signal_name = ?, error = ?,
+    command = ?, progress = ?, progress_text = ?, last_line = ? WHERE run = ? AND number = ?"""
+_CRASH_ATTEMPT = "UPDATE attempt SET finished = ?, error = ? WHERE run = ? AND number = ?"
 _ATTEMPT = ("run", "number", "host", "worker", "pid", "started")
 _OUTPUT = ("run", "attempt", "stream", "position", "written", "data")
+_DROP_OUTPUT = """DELETE FROM output
+    WHERE run = ? AND attempt = ? AND stream = ? AND position = ?"""
 _CANCELLED = "it was cancelled"
 
 
@@ -84,6 +91,28 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Notes:
+    """What is known of an attempt beside its outcome, while it goes on and after.
+
+    Attributes:
+        command: the argument list that was executed.
+        progress: what it said last of how far it is.
+        last_line: what it wrote last on standard error, at most `lines.MAX_SHOWN` characters.
+    """
+
+    command: Sequence[str] | None = None
+    progress: Progress | None = None
+    last_line: str | None = None
+
+    def row(self) -> tuple[object, ...]:
+        """The values of their columns."""
+        command = None if self.command is None else json.dumps(self.command)
+        progress = self.progress
+        told = (None, None) if progress is None else (progress.percent, progress.text)
+        return (command, *told, self.last_line)
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How an attempt ended.
 
@@ -92,12 +121,14 @@ class Outcome:
         signal: the name of the signal that ended it.
         result: the application's result, a JSON text.
         error: what went wrong, one sentence for people; None when nothing did.
+        notes: what else there is to say.
     """
 
     exit_code: int | None = None
     signal: str | None = None
     result: str | None = None
     error: str | None = None
+    notes: Notes = Notes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +217,7 @@ def crash(database: Database, held: Held, error: str, max_crashes: int) -> State
         database.alone()
         if not database.execute(_CRASH, (now, held.run, held.attempt)):
             return None
-        ended = (now, None, None, error, held.run, held.attempt)
-        database.execute(_END_ATTEMPT, ended)
+        database.execute(_CRASH_ATTEMPT, (now, error, held.run, held.attempt))
         crashes, cancelling, slot = database.fetch(_CRASHED, (held.run,)).fetchone()
         release_held_back(database, concurrency_limit(held.application, slot), 1)
         if cancelling is not None:
@@ -279,8 +309,8 @@ def replay(
 _FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 
 
-def save_output(database: Database, claim: Claim, output: Iterable[Piece]) -> bool:
-    """Keep pieces of output while the attempt runs."""
+def save_output(database: Database, claim: Claim, output: Iterable[Piece], notes: Notes) -> bool:
+    """Keep pieces of output, and what else is known, while the attempt runs."""
     with database.transaction(durable=False):
         query = RunRow.select().where(
             RunRow.uuid == claim.run, RunRow.attempt == claim.attempt, RunRow.state == State.RUNNING
@@ -288,6 +318,7 @@ def save_output(database: Database, claim: Claim, output: Iterable[Piece]) -> bo
         if not query.exists(database.peewee):
             return False
         _insert_output(database, claim, output)
+        database.execute(_NOTE, (*notes.row(), claim.run, claim.attempt))
     return True
 
 
@@ -340,8 +371,8 @@ def _leave(  # noqa: PLR0913 - what changes, what is kept, and when
         database.alone()
     if not database.execute(*change):
         return False
-    ended = (now, outcome.exit_code, outcome.signal, outcome.error, claim.run, claim.attempt)
-    database.execute(_END_ATTEMPT, ended)
+    ended = (now, outcome.exit_code, outcome.signal, outcome.error, *outcome.notes.row())
+    database.execute(_END_ATTEMPT, (*ended, claim.run, claim.attempt))
     _insert_output(database, claim, output)
     if claim.limited:
         release_held_back(database, concurrency_limit(claim.application, claim.slot), 1)
@@ -350,4 +381,7 @@ def _leave(  # noqa: PLR0913 - what changes, what is kept, and when
 
 def _insert_output(database: Database, claim: Claim, output: Iterable[Piece]) -> None:
     for piece in output:
-        database.insert("output", _OUTPUT, [(claim.run, claim.attempt, *piece)])
+        if piece.data:
+            database.insert("output", _OUTPUT, [(claim.run, claim.attempt, *piece)])
+        else:
+            database.execute(_DROP_OUTPUT, (claim.run, claim.attempt, *piece[:2]))

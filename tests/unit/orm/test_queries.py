@@ -136,7 +136,7 @@ def test_output_is_in_the_order_in_which_it_was_written(database: orm.Database) 
         Piece("stderr", 900, 13.0, b"after a gap"),
         Piece("stdout", 10, 13.5, bytes(range(256))),
     ]
-    orm.save_output(database, claim, pieces[2:])
+    orm.save_output(database, claim, pieces[2:], orm.Notes())
     orm.succeed(database, claim, orm.Outcome(), pieces[:2])
     assert orm.output(database, claim.run, 1, None) == pieces
     assert orm.output(database, claim.run, 1, "stderr") == [pieces[1], pieces[3]]

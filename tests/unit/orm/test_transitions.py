@@ -12,6 +12,7 @@ from pacifica.dispatcher import orm
 from pacifica.dispatcher.applications import Application, Rate
 from pacifica.dispatcher.errors import ConflictError, NotFoundError
 from pacifica.dispatcher.events import Event
+from pacifica.dispatcher.lines import Progress
 from pacifica.dispatcher.output import Piece
 from tests.unit.conftest import (
     accept_runs,
@@ -179,8 +180,16 @@ def test_an_attempt_that_lost_the_run_records_nothing(database: orm.Database, ar
 
 def test_output_is_kept_while_the_attempt_runs(database: orm.Database) -> None:
     claim = claimed_run(database)
-    assert orm.save_output(database, claim, [PIECE])
+    assert orm.save_output(database, claim, [PIECE], orm.Notes())
     assert orm.output(database, claim.run, 1, None) == [PIECE]
+
+
+def test_a_piece_without_data_drops_the_one_that_was_kept_there(database: orm.Database) -> None:
+    claim = claimed_run(database)
+    other = PIECE._replace(stream="stdout" if PIECE.stream == "stderr" else "stderr")
+    assert orm.save_output(database, claim, [PIECE, other], orm.Notes())
+    assert orm.save_output(database, claim, [PIECE._replace(data=b"")], orm.Notes())
+    assert orm.output(database, claim.run, 1, None) == [other]
 
 
 @each_of("ended", ARROWS)
@@ -189,7 +198,7 @@ def test_output_is_not_kept_when_the_attempt_has_ended(
 ) -> None:
     claim = claimed_run(database)
     ended(database, claim, orm.Outcome(), [])
-    assert not orm.save_output(database, claim, [PIECE])
+    assert not orm.save_output(database, claim, [PIECE], orm.Notes())
     assert count(database, "output") == 0
 
 
@@ -197,8 +206,39 @@ def test_output_of_an_attempt_that_lost_the_run_is_not_kept(database: orm.Databa
     stale = claimed_run(database)
     release_now(database, stale, orm.Outcome(), [])
     claim_next(database)
-    assert not orm.save_output(database, stale, [PIECE])
+    assert not orm.save_output(database, stale, [PIECE], orm.Notes())
     assert count(database, "output") == 0
+
+
+NOTES = orm.Notes(["a", "b c"], Progress(40, "half-way"), "disk full")
+
+
+def noted(database: orm.Database, run: str) -> tuple[object, ...]:
+    _, [attempt] = orm.run(database, run)
+    assert view(database, run).progress == attempt.progress
+    return (attempt.command, attempt.progress, attempt.last_line)
+
+
+def test_notes_are_kept_while_the_attempt_runs(database: orm.Database) -> None:
+    claim = claimed_run(database)
+    assert noted(database, claim.run) == (None, None, None)
+    assert orm.save_output(database, claim, [], NOTES)
+    assert noted(database, claim.run) == (["a", "b c"], Progress(40, "half-way"), "disk full")
+
+
+@each_of("arrow", ARROWS)
+def test_notes_are_kept_with_the_end(database: orm.Database, arrow: Arrow) -> None:
+    claim = claimed_run(database)
+    assert arrow(database, claim, orm.Outcome(notes=NOTES), [])
+    assert noted(database, claim.run) == (["a", "b c"], Progress(40, "half-way"), "disk full")
+
+
+def test_notes_outlive_the_death_of_the_worker(database: orm.Database) -> None:
+    claim = claimed_run(database)
+    orm.save_output(database, claim, [], NOTES)
+    [held] = orm.held(database, "worker")
+    assert orm.crash(database, held, "killed", 3)
+    assert noted(database, claim.run) == (["a", "b c"], Progress(40, "half-way"), "disk full")
 
 
 def test_a_claim_says_who_runs_it(database: orm.Database) -> None:

@@ -102,7 +102,7 @@ def test_a_program_that_closes_its_output_is_limited_too(place: Place) -> None:
 
 
 def test_a_gigabyte_is_taken_in_bounded_memory(place: Place) -> None:
-    capture = Capture(1024**2, lambda _: True)
+    capture = Capture(1024**2, lambda *_: True)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert place.shell("head -c 1000000000 /dev/zero", sink=capture).exit_code == 0
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
@@ -136,7 +136,7 @@ def test_a_program_that_ignores_sigterm_is_killed(place: Place) -> None:
 
 
 def test_a_program_that_writes_all_the_time_is_limited_too(place: Place) -> None:
-    capture = Capture(1024, lambda _: True)
+    capture = Capture(1024, lambda *_: True)
     ended = place.shell("yes", Limits(timeout=0.3, kill_after=10), sink=capture)
     assert ended == Ended(None, "SIGTERM", Cause.TIMED_OUT)
 
