@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import cherrypy
 from cherrypy._cpwsgi_server import CPWSGIServer
@@ -23,17 +23,25 @@ from pacifica.dispatcher.errors import DispatcherError, ListenError
 from pacifica.dispatcher.publisher import Publisher
 from pacifica.dispatcher.tasks import Broker
 
+_BEFORE_THE_SERVER: Final = 10  # it waits for its open answers
+_FOREIGN_STREAMS: Final = 4  # of a server whose number of threads is not ours to know
+
 
 @dataclass(frozen=True, slots=True)
 class Web:
-    """The web tier of one process: a WSGI application and the publisher that belongs to it."""
+    """The web tier of one process: a WSGI application, its publisher, its open answers."""
 
     application: Callable[..., Any]
     publisher: Publisher
+    streams: rest.Streams
 
 
-def compose(settings: Settings) -> Web:
+def compose(settings: Settings, streams: int) -> Web:
     """Build the web tier; its publisher is not started yet.
+
+    Args:
+        settings: all settings.
+        streams: how many answers may stay open at once.
 
     Raises:
         DispatcherError: the database could not be reached or prepared.
@@ -41,6 +49,7 @@ def compose(settings: Settings) -> Web:
     database = orm.Database(settings.database.peewee_url)
     database.prepare(settings.database.connect_attempts, settings.database.connect_wait)
     publisher = Publisher(database, Broker(settings.celery), settings.applications)
+    places = rest.Streams(streams)
     service = rest.Service(
         database,
         settings.applications,
@@ -48,9 +57,10 @@ def compose(settings: Settings) -> Web:
         settings.server.max_event_size,
         orm.Intake(database),
         rest.Webhook(settings.webhook),
+        places,
         settings.adapters,
     )
-    return Web(rest.application(service), publisher)
+    return Web(rest.application(service), publisher, places)
 
 
 def serve(settings: Settings, cherrypy_config: Path | None, ready: Callable[[str], None]) -> None:
@@ -61,12 +71,13 @@ def serve(settings: Settings, cherrypy_config: Path | None, ready: Callable[[str
         cherrypy_config: a CherryPy configuration file, which has the last word on the server.
         ready: is called with the server's URL when it listens.
     """
-    web = compose(settings)
+    server = settings.server
+    web = compose(settings, server.streams)
     cherrypy.config.update(
         {
-            "server.socket_host": settings.server.address,
-            "server.socket_port": settings.server.port,
-            "server.thread_pool": settings.server.threads,
+            "server.socket_host": server.address,
+            "server.socket_port": server.port,
+            "server.thread_pool": server.threads + server.streams,
             "server.socket_queue_size": 128,
             "server.max_request_body_size": 0,
             "engine.autoreload.on": False,
@@ -83,6 +94,7 @@ def serve(settings: Settings, cherrypy_config: Path | None, ready: Callable[[str
     cherrypy.server.httpserver.wsgi_app = web.application
     cherrypy.engine.subscribe("start", web.publisher.start)
     cherrypy.engine.subscribe("stop", web.publisher.stop)
+    cherrypy.engine.subscribe("stop", web.streams.stop, priority=_BEFORE_THE_SERVER)
     ended = _end_asked_for()
     cherrypy.engine.start()
     try:
@@ -123,11 +135,13 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - the interpreter's signature
     if name != "application":
         raise AttributeError(name)
     try:
-        web = compose(config.load())
+        settings = config.load()
+        web = compose(settings, min(_FOREIGN_STREAMS, settings.server.streams))
     except DispatcherError as exc:
         sys.stderr.write(f"{exc}\n")
         raise SystemExit(2) from exc
     web.publisher.start()
     atexit.register(web.publisher.stop)
+    atexit.register(web.streams.stop)
     globals()["application"] = web.application
     return web.application

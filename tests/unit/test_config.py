@@ -73,7 +73,7 @@ class TestDefaults:
         settings = read(text)
         assert settings.database == DatabaseSettings("sqlite:///db.sqlite3", 10, 20.0)
         assert settings.celery == CelerySettings("pyamqp://guest:guest@127.0.0.1:5672//", "default")
-        assert settings.server == ServerSettings("127.0.0.1", 8069, 10, 1024**2)
+        assert settings.server == ServerSettings("127.0.0.1", 8069, 10, 50, 1024**2)
         assert settings.worker == WorkerSettings(Path("runs"), 30.0, 15.0)
         assert settings.webhook == WebhookSettings(frozenset(), "*", frozenset())
 
@@ -127,6 +127,8 @@ VALUES = [
     ("server", "port", "65535", 65535),
     ("server", "threads", "1", 1),
     ("server", "threads", "1000", 1000),
+    ("server", "streams", "0", 0),
+    ("server", "streams", "1000", 1000),
     ("server", "max_event_size", "65536", 64 * 1024),
     ("server", "max_event_size", "64 KiB", 64 * 1024),
     ("server", "max_event_size", "100000B", 100_000),
@@ -360,6 +362,7 @@ BAD_VALUES = [
     ("server", "port", "8069;x", WHOLE_NUMBER),
     ("server", "threads", "0", f"{WHOLE_NUMBER}1 to 1000, not '0'"),
     ("server", "threads", "1001", WHOLE_NUMBER),
+    ("server", "streams", "1001", WHOLE_NUMBER),
     ("server", "max_event_size", "", SIZE),
     ("server", "max_event_size", "63 KiB", "must be at least 64 KiB"),
     ("server", "max_event_size", "1mib", f"{SIZE}'1mib'"),

@@ -44,6 +44,7 @@ NOWHERE = "01a20997-c0e5-77ee-8e00-a2944b68dfdf"
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 LIMIT = 64 * 1024
+PLACES = 3
 MATCHED = "org.example.hello"
 
 
@@ -97,6 +98,7 @@ class Client:
             "QUERY_STRING": query,
             "SERVER_PROTOCOL": "HTTP/1.1",
             "wsgi.input": io.BytesIO(body or b""),
+            "wsgi.multithread": True,
         }
         if body is not None:
             environ["CONTENT_LENGTH"] = str(len(body))
@@ -136,7 +138,7 @@ def make_service(
     applications = {each.name: each for each in (*BUILT_IN, hello)}
     publisher = Publisher(database, postbox, applications)
     webhook = rest.Webhook(WebhookSettings())
-    intake = orm.Intake(database)
+    intake, streams = orm.Intake(database), rest.Streams(PLACES)
     return rest.Service(
         database,
         applications,
@@ -144,6 +146,7 @@ def make_service(
         LIMIT,
         intake,
         webhook,
+        streams,
         adapters or {},
     )
 

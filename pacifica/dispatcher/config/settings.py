@@ -44,12 +44,14 @@ class ServerSettings:
         address: the address to listen on.
         port: the TCP port.
         threads: how many requests are served at once.
+        streams: how many answers may stay open beside them.
         max_event_size: bytes that a request's body may have.
     """
 
     address: str = "127.0.0.1"
     port: int = 8069
     threads: int = 10
+    streams: int = 50
     max_event_size: int = 1024**2
 
 

@@ -280,6 +280,7 @@ SECTIONS: Mapping[str, Keys] = {
         "address": _not_empty,
         "port": _whole_number(1, 65535),
         "threads": _whole_number(1, 1000),
+        "streams": _whole_number(0, 1000),
         "max_event_size": _size(64 * 1024, " (CloudEvents 1.0.2, section 5)"),
     },
     "worker": {"directory": _path, "stop_grace": _duration, "lease": _lease},

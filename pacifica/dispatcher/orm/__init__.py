@@ -21,6 +21,8 @@ from pacifica.dispatcher.orm.queries import (
     event,
     events,
     output,
+    output_after,
+    output_saved,
     run,
 )
 from pacifica.dispatcher.orm.tables import State, new_uuid
@@ -87,6 +89,8 @@ __all__ = [
     "lost",
     "new_uuid",
     "output",
+    "output_after",
+    "output_saved",
     "peers",
     "publish",
     "reconsider",

@@ -24,6 +24,16 @@ _PRECEDENCE: tuple[State, ...] = (
 )
 
 
+_ENDED = "SELECT finished FROM attempt WHERE run = ? AND number = ?"
+_SAVED = """SELECT position + LENGTH(data) FROM output
+    WHERE run = ? AND attempt = ? AND stream = ? ORDER BY position DESC LIMIT 1"""
+_AFTER = """SELECT position, written, data FROM output
+    WHERE run = ? AND attempt = ? AND stream = ? AND position >= (
+        SELECT COALESCE(MAX(position), 0) FROM output
+        WHERE run = ? AND attempt = ? AND stream = ? AND position <= ?)
+    ORDER BY position"""
+
+
 @dataclass(frozen=True, slots=True)
 class RunView:
     """A run and how its last attempt stands; times are seconds since the epoch.
@@ -183,6 +193,40 @@ def output(database: Database, uuid: str, attempt: int, stream: str | None) -> l
     with database.reading():
         rows = list(query.execute(database.peewee))
     return [Piece(name, position, written, bytes(data)) for name, position, written, data in rows]
+
+
+def output_saved(database: Database, uuid: str, attempt: int) -> tuple[dict[str, int], bool]:
+    """How far an attempt's output is saved by now; to be asked often.
+
+    Returns:
+        where what is saved of each stream ends, and whether the attempt has ended: what is saved
+        then is all.
+    """
+    key = (uuid, attempt)
+    with database.reading():
+        ended = database.fetch(_ENDED, key).fetchone()
+        found = {
+            stream: database.fetch(_SAVED, (*key, stream)).fetchone()
+            for stream in ("stdout", "stderr")
+        }
+    return {stream: row[0] for stream, row in found.items() if row}, ended != (None,)
+
+
+def output_after(
+    database: Database, uuid: str, attempt: int, ends: Mapping[str, int]
+) -> list[Piece]:
+    """The pieces of an attempt's output that reach beyond the ends of these streams.
+
+    They are in the order in which they were written.
+    """
+    found = []
+    with database.reading():
+        for stream, end in ends.items():
+            key = (uuid, attempt, stream)
+            rows = database.fetch(_AFTER, (*key, *key, end)).fetchall()
+            found += [Piece(stream, row[0], row[1], bytes(row[2])) for row in rows]
+    beyond = (each for each in found if each.position + len(each.data) > ends[each.stream])
+    return sorted(beyond, key=lambda each: each.written)
 
 
 def application_counts(database: Database) -> dict[str, dict[str, int]]:

@@ -2,6 +2,7 @@
 
 from pacifica.dispatcher.rest.mount import application
 from pacifica.dispatcher.rest.resources import RESOURCES, Service
+from pacifica.dispatcher.rest.streams import Streams
 from pacifica.dispatcher.rest.webhook import Webhook
 
-__all__ = ["RESOURCES", "Service", "Webhook", "application"]
+__all__ = ["RESOURCES", "Service", "Streams", "Webhook", "application"]

@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -25,8 +25,8 @@ from pacifica.dispatcher.errors import (
     UnsupportedFormatError,
 )
 from pacifica.dispatcher.events import Json
-from pacifica.dispatcher.output import Piece
-from pacifica.dispatcher.rest.requests import STREAMS, RequestError, TooLargeError, UuidError
+from pacifica.dispatcher.rest.requests import RequestError, TooLargeError, UuidError
+from pacifica.dispatcher.rest.streams import TooManyStreamsError
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ _STATUS: Final[Mapping[type[DispatcherError], HTTPStatus]] = {
     UnsupportedFormatError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     UuidError: HTTPStatus.UNPROCESSABLE_ENTITY,
     DatabaseUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    TooManyStreamsError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
@@ -56,6 +57,17 @@ def answer_json_text(text: str) -> bytes:
     """Answer with a text that is JSON already."""
     cherrypy.response.headers["Content-Type"] = "application/json"
     return f"{text}\n".encode()
+
+
+def answer_as_it_comes(chunks: Iterator[bytes], content_type: str) -> Iterator[bytes]:
+    """Answer with chunks that are sent as they are made, and kept by nobody on the way."""
+    headers = cherrypy.response.headers
+    headers["Content-Type"] = content_type
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Cache-Control"] = "no-store"
+    headers["X-Accel-Buffering"] = "no"  # nginx would wait for more
+    cherrypy.response.stream = True
+    return chunks
 
 
 def answer_text(text: str) -> bytes:
@@ -193,19 +205,6 @@ def application_document(application: Application, runs: Mapping[str, int]) -> J
         "dispatch": application.dispatch,
         "runs": dict(runs),
     }
-
-
-def output_text(pieces: Sequence[Piece]) -> str:
-    """Output as text; where bytes were not kept, it says how many."""
-    parts: list[bytes] = []
-    ends = dict.fromkeys(STREAMS, 0)
-    for piece in pieces:
-        missing = piece.position - ends[piece.stream]
-        if missing:
-            parts.append(f"\n[… {missing} bytes of {piece.stream} were not kept …]\n".encode())
-        parts.append(piece.data)
-        ends[piece.stream] = piece.position + len(piece.data)
-    return b"".join(parts).decode(errors="replace")
 
 
 def timestamp(seconds: float | None) -> str | None:

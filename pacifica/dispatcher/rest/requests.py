@@ -130,6 +130,11 @@ def _weighted(accepted: str) -> tuple[float, str]:
     return float(weight[1]) if _WEIGHT.fullmatch(weight[1]) else 0.0, kind.strip()
 
 
+def prefers_events() -> bool:
+    """Whether Accept asks for server-sent events, as an EventSource does."""
+    return "text/event-stream" in cherrypy.request.headers.get("Accept", "")
+
+
 def only_uuid(path: Sequence[str]) -> str:
     """The uuid that is all of the rest of the path.
 
@@ -207,6 +212,13 @@ def stream(text: str) -> str:
     if text not in STREAMS:
         raise RequestError(f"stream is {' or '.join(STREAMS)}")
     return text
+
+
+def flag(text: str) -> bool:
+    """Something that is wanted: `?name` or `?name=1`."""
+    if text not in {"", "1"}:
+        raise RequestError("such a parameter has no value, or 1")
+    return True
 
 
 def attempt(text: str) -> int:

@@ -4,11 +4,12 @@ import re
 import time
 import urllib.parse
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
+from typing import Any
 
 import cherrypy
 
@@ -17,8 +18,9 @@ from pacifica.dispatcher.adapters import Adapter
 from pacifica.dispatcher.applications import Application, explain, matching
 from pacifica.dispatcher.errors import NotFoundError
 from pacifica.dispatcher.publisher import Publisher
-from pacifica.dispatcher.rest import answers, requests
+from pacifica.dispatcher.rest import answers, follow, requests, transcript
 from pacifica.dispatcher.rest.requests import Query
+from pacifica.dispatcher.rest.streams import Streams
 from pacifica.dispatcher.rest.webhook import Webhook
 
 _BY_HAND = ("/dispatch", "org.pacifica.dispatcher.dispatch")
@@ -36,6 +38,7 @@ class Service:
         max_event_size: bytes that a body may have.
         intake: takes events into the database.
         webhook: who may deliver, of those that ask.
+        streams: the places of answers that stay open.
         adapters: those that are configured, by name.
     """
 
@@ -45,6 +48,7 @@ class Service:
     max_event_size: int
     intake: orm.Intake
     webhook: Webhook
+    streams: Streams
     adapters: Mapping[str, Adapter]
 
     def received(self) -> events.Received:
@@ -237,7 +241,7 @@ class Dispatch(Resource):
 class Runs(Resource):
     """Runs, and what they printed."""
 
-    def GET(self, /, *path: str, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+    def GET(self, /, *path: str, **query: str | list[str]) -> bytes | Iterator[bytes]:  # noqa: N802 - CherryPy's name
         """The run with its attempts, or the output of one of them."""
         with_output = path[1:] == ("output",)
         asked = requests.only_uuid(path[:1] if with_output else path)
@@ -262,14 +266,48 @@ class Runs(Resource):
         cherrypy.response.headers["Location"] = f"/runs/{run}"
         return answers.answer_json(answers.attempts_document(view, attempts))
 
-    def _output(self, view: orm.RunView, query: Query) -> bytes:
-        readers: requests.Readers = {"stream": requests.stream, "attempt": requests.attempt}
-        asked = requests.parameters(query, readers)
-        attempt = asked.get("attempt", view.attempt)
+    @staticmethod
+    def attempt(view: orm.RunView, asked: Mapping[str, Any]) -> int:
+        """The number of the attempt that is asked for: the last one when none is named."""
+        attempt: int = asked.get("attempt", view.attempt)
         if "attempt" in asked and not 1 <= attempt <= view.attempt:
             raise NotFoundError(f"run {view.uuid} has no attempt {attempt}")
-        pieces = orm.output(self._service.database, view.uuid, attempt, asked.get("stream"))
-        return answers.answer_text(answers.output_text(pieces))
+        return attempt
+
+    def _output(self, view: orm.RunView, query: Query) -> bytes | Iterator[bytes]:
+        """What an attempt printed: all of it, or as it comes."""
+        readers: requests.Readers = {
+            "stream": requests.stream,
+            "attempt": requests.attempt,
+            "follow": requests.flag,
+        }
+        asked = requests.parameters(query, readers)
+        attempt, database = self.attempt(view, asked), self._service.database
+        streams = [asked["stream"]] if "stream" in asked else requests.STREAMS
+        followed = follow.Followed(database, view.uuid, attempt, streams, transcript.beginning())
+        if requests.prefers_events():
+            return self._as_events(followed)
+        if "follow" in asked:
+            again = partial(self._service.streams.hold().wait, follow.PAUSE)
+            return answers.answer_as_it_comes(
+                follow.as_text(followed, again), "text/plain; charset=utf-8"
+            )
+        pieces = orm.output(database, view.uuid, attempt, asked.get("stream"))
+        return answers.answer_text(transcript.text_of(pieces))
+
+    def _as_events(self, followed: follow.Followed) -> Iterator[bytes]:
+        """Server-sent events; without a place only what there is now, and the browser comes again.
+
+        A browser that was here before goes on where it was.
+        """
+        held = self._service.streams.try_hold()
+        again = partial(held.wait, follow.PAUSE) if held else _never
+        last = cherrypy.request.headers.get("Last-Event-ID", "")
+        if begin := follow.cursor(last, followed.attempt):
+            followed = replace(followed, begin=begin)
+        return answers.answer_as_it_comes(
+            follow.as_events(followed, again), "text/event-stream; charset=utf-8"
+        )
 
 
 class Applications(Resource):
@@ -317,6 +355,10 @@ class Ready(Resource):
         requests.parameters(query, {})
         self._service.database.check()
         return answers.answer_json({"status": "ok"})
+
+
+def _never() -> bool:
+    return False
 
 
 RESOURCES: Mapping[str, type[Resource]] = {

@@ -213,3 +213,27 @@ def test_a_run_says_when_it_is_due(database: orm.Database) -> None:
     claim = claimed_run(database)
     orm.release(database, claim, orm.Outcome(), [], 5e9)
     assert orm.run(database, claim.run)[0].due == 5e9
+
+
+def test_what_is_saved_beyond_a_position(each_database: orm.Database) -> None:
+    claim = claimed_run(each_database)
+    run = claim.run
+    assert orm.output_saved(each_database, run, 1) == ({}, False)
+    pieces = [
+        Piece("stdout", 0, 1.0, b"a\0\xff\xc3"),
+        Piece("stderr", 0, 2.0, b"err"),
+        Piece("stdout", 90, 3.0, b"after a gap"),
+    ]
+    orm.save_output(each_database, claim, pieces, orm.Notes())
+    assert orm.output_saved(each_database, run, 1) == ({"stdout": 101, "stderr": 3}, False)
+    after = {
+        position: orm.output_after(each_database, run, 1, {"stdout": position})
+        for position in (0, 3, 4, 90, 100, 101)
+    }
+    first, _, last = pieces
+    assert after == {
+        0: [first, last], 3: [first, last], 4: [last], 90: [last], 100: [last], 101: [],
+    }  # fmt: skip
+    assert orm.output_after(each_database, run, 1, {"stdout": 0, "stderr": 0}) == pieces
+    orm.succeed(each_database, claim, orm.Outcome(), [])
+    assert orm.output_saved(each_database, run, 1)[1]
