@@ -37,6 +37,10 @@ class Workplace:
         """That of an attempt, in a worker's directory."""
         return cls(directory / f"{run}.{attempt}")
 
+    def way(self, directory: Path) -> tuple[str, ...]:
+        """The parts of the working directory's path below the worker's directory."""
+        return Path(self.directory).relative_to(directory).parts
+
     def make(self, event: Event) -> None:
         """Make the folder, for this user only.
 

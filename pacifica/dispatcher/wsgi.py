@@ -58,6 +58,7 @@ def compose(settings: Settings, streams: int) -> Web:
         orm.Intake(database),
         rest.Webhook(settings.webhook),
         places,
+        settings.worker.directory.absolute(),
         settings.adapters,
     )
     return Web(rest.application(service), publisher, places)

@@ -3,10 +3,14 @@
 import gzip
 import io
 import json
+import os
 import re
+import shutil
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 from wsgiref.util import setup_testing_defaults
@@ -25,6 +29,7 @@ from pacifica.dispatcher.filters import Exact
 from pacifica.dispatcher.lines import Progress
 from pacifica.dispatcher.output import Piece
 from pacifica.dispatcher.publisher import Publisher
+from pacifica.dispatcher.workplace import Workplace
 from tests.support import wait_until
 from tests.unit.conftest import (
     Postbox,
@@ -139,6 +144,7 @@ def make_service(
     publisher = Publisher(database, postbox, applications)
     webhook = rest.Webhook(WebhookSettings())
     intake, streams = orm.Intake(database), rest.Streams(PLACES)
+    directory = Path(str(database.peewee.database)).parent / "runs"
     return rest.Service(
         database,
         applications,
@@ -147,6 +153,7 @@ def make_service(
         intake,
         webhook,
         streams,
+        directory,
         adapters or {},
     )
 
@@ -1463,3 +1470,105 @@ def test_every_event_of_a_batch_is_explained(client: Client) -> None:
 
 def test_an_invalid_event_is_not_explained(client: Client) -> None:
     assert client.post(b"{}", "/explain").status == 400
+
+
+# GET /runs/…/files
+
+
+@pytest.fixture
+def work(service: rest.Service, database: orm.Database) -> tuple[str, Path]:
+    """The uuid of a run that has failed, and what it left."""
+    claim = claimed_run(database)
+    orm.fail(database, claim, orm.Outcome(exit_code=1), [])
+    folder = Path(Workplace.of(service.directory, claim.run, 1).directory)
+    (folder / "out").mkdir(parents=True)
+    (folder.parent / "event.json").write_text("{}")
+    (folder / "out" / "a ä.html").write_text("<script>")
+    (folder / "passwd").symlink_to("/etc/passwd")
+    os.mkfifo(folder / "pipe")
+    os.utime(folder / "out" / "a ä.html", (1.5, 1.5))
+    return claim.run, folder
+
+
+def open_files() -> int:
+    """How many files this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("query", ["", "?attempt=1"])
+def test_the_files_that_an_attempt_left(client: Client, work: tuple[str, Path], query: str) -> None:
+    file = {"name": "out/a ä.html", "size": 8, "modified": "1970-01-01T00:00:01.500Z"}
+    assert client.get(f"/runs/{work[0]}/files{query}").json == {"files": [file], "reason": None}
+    assert client.get(f"/runs/{work[0]}/files/{query}").json["files"] == [file]
+
+
+def test_a_file_that_an_attempt_left_is_for_saving_only(
+    client: Client, work: tuple[str, Path]
+) -> None:
+    answer = client.get(f"/runs/{work[0]}/files/out/a%20%C3%A4.html?attempt=1")
+    assert (answer.status, answer.body) == (200, b"<script>")
+    shown = {name: text for name, text in answer.headers.items() if name.startswith("content")}
+    assert shown == {
+        "content-type": "application/octet-stream",
+        "content-disposition": "attachment; filename*=UTF-8''a%20%C3%A4.html",
+        "content-length": "8",
+    }
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_head_of_a_file_leaves_nothing_open(client: Client, work: tuple[str, Path]) -> None:
+    before = open_files()
+    answer = client.request("HEAD", f"/runs/{work[0]}/files/out/a%20%C3%A4.html")
+    assert (answer.status, answer.body, answer.headers["content-length"]) == (200, b"", "8")
+    assert open_files() == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gone", "out", "out/", ".", "..", "../event.json", "%2e%2e/event.json", "out/../passwd",
+        "%2e%2e%2fevent.json", "..%2Fevent.json", "..%2F..%2F..%2Fdb.sqlite3", "%2Fetc%2Fpasswd",
+        "/etc/passwd", "passwd", "pipe", "a%00b", "%00", "%ff",
+        "..%5Cevent.json", "out/a%20%C3%A4.html/x", "x" * 5000,
+    ],
+)  # fmt: skip
+@pytest.mark.timeout(10)
+def test_nothing_but_files_that_an_attempt_left_is_given(
+    client: Client, work: tuple[str, Path], name: str
+) -> None:
+    client.get(f"/runs/{work[0]}/files/{name}").problem(404)
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("files?attempt=2", 404),
+        ("files/x?attempt=2", 404),
+        ("files?attempt=x", 400),
+        ("files?x=1", 400),
+    ],
+)
+def test_files_that_cannot_be_asked_for_are_refused(
+    client: Client, work: tuple[str, Path], target: str, status: int
+) -> None:
+    client.get(f"/runs/{work[0]}/{target}").problem(status)
+
+
+def no_files(client: Client, run: str) -> str:
+    document = client.get(f"/runs/{run}/files").json
+    assert document["files"] == []
+    return str(document["reason"])
+
+
+def test_why_there_are_no_files(
+    client: Client, database: orm.Database, work: tuple[str, Path]
+) -> None:
+    waiting = published_run(database, 7)
+    assert no_files(client, waiting) == "no attempt has begun yet"
+    orm.claim(database, waiting, replace(claimant(), host="far-away"))
+    assert "is on host far-away" in no_files(client, waiting)
+    change(database, "UPDATE attempt SET host = ?", (socket.gethostname(),))
+    assert "its working directory was not kept" in no_files(client, waiting)
+    shutil.rmtree(work[1])
+    work[1].mkdir()
+    assert no_files(client, work[0]) == "it left no files"

@@ -2,12 +2,14 @@
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Final
+from typing import BinaryIO, Final
+from urllib.parse import quote
 
 import cherrypy
 
@@ -25,6 +27,7 @@ from pacifica.dispatcher.errors import (
     UnsupportedFormatError,
 )
 from pacifica.dispatcher.events import Json
+from pacifica.dispatcher.leftovers import Leftover, chunks
 from pacifica.dispatcher.rest.requests import RequestError, TooLargeError, UuidError
 from pacifica.dispatcher.rest.streams import TooManyStreamsError
 
@@ -68,6 +71,19 @@ def answer_as_it_comes(chunks: Iterator[bytes], content_type: str) -> Iterator[b
     headers["X-Accel-Buffering"] = "no"  # nginx would wait for more
     cherrypy.response.stream = True
     return chunks
+
+
+def answer_file(file: BinaryIO, name: str) -> Iterator[bytes]:
+    """Answer with a file to be saved, which no browser shall show; it is closed at the end."""
+    size = os.fstat(file.fileno()).st_size
+    headers = cherrypy.response.headers
+    headers["Content-Type"] = "application/octet-stream"
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+    headers["Content-Length"] = str(size)
+    cherrypy.response.stream = True
+    cherrypy.request.hooks.attach("on_end_request", file.close)
+    return chunks(file, size)
 
 
 def answer_text(text: str) -> bytes:
@@ -205,6 +221,15 @@ def application_document(application: Application, runs: Mapping[str, int]) -> J
         "dispatch": application.dispatch,
         "runs": dict(runs),
     }
+
+
+def files_document(files: Sequence[Leftover], reason: str | None) -> Json:
+    """The files of an attempt, or why there are none."""
+    documents: list[Json] = [
+        {"name": each.name, "size": each.size, "modified": timestamp(each.modified)}
+        for each in files
+    ]
+    return {"files": documents, "reason": reason}
 
 
 def timestamp(seconds: float | None) -> str | None:

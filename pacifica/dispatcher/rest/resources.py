@@ -1,6 +1,7 @@
 """The resources: what has an address, and what its methods do."""
 
 import re
+import socket
 import time
 import urllib.parse
 import uuid
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import cherrypy
@@ -17,11 +19,13 @@ from pacifica.dispatcher import events, orm
 from pacifica.dispatcher.adapters import Adapter
 from pacifica.dispatcher.applications import Application, explain, matching
 from pacifica.dispatcher.errors import NotFoundError
+from pacifica.dispatcher.leftovers import MAX_FILES, Leftover, leftovers, open_leftover
 from pacifica.dispatcher.publisher import Publisher
 from pacifica.dispatcher.rest import answers, follow, requests, transcript
 from pacifica.dispatcher.rest.requests import Query
 from pacifica.dispatcher.rest.streams import Streams
 from pacifica.dispatcher.rest.webhook import Webhook
+from pacifica.dispatcher.workplace import Workplace
 
 _BY_HAND = ("/dispatch", "org.pacifica.dispatcher.dispatch")
 """Source and type of the event that stands for a run by hand."""
@@ -39,6 +43,7 @@ class Service:
         intake: takes events into the database.
         webhook: who may deliver, of those that ask.
         streams: the places of answers that stay open.
+        directory: where workers make their working directories, as far as it is seen from here.
         adapters: those that are configured, by name.
     """
 
@@ -49,6 +54,7 @@ class Service:
     intake: orm.Intake
     webhook: Webhook
     streams: Streams
+    directory: Path
     adapters: Mapping[str, Adapter]
 
     def received(self) -> events.Received:
@@ -242,11 +248,14 @@ class Runs(Resource):
     """Runs, and what they printed."""
 
     def GET(self, /, *path: str, **query: str | list[str]) -> bytes | Iterator[bytes]:  # noqa: N802 - CherryPy's name
-        """The run with its attempts, or the output of one of them."""
-        with_output = path[1:] == ("output",)
-        asked = requests.only_uuid(path[:1] if with_output else path)
+        """The run with its attempts, or the output or files of one of them."""
+        part = path[1] if len(path) > 1 else None
+        alone = part == "files" or path[1:] == ("output",)
+        asked = requests.only_uuid(path[:1] if alone else path)
         view, attempts = orm.run(self._service.database, asked)
-        if with_output:
+        if part == "files":
+            return self._files(view, attempts, path[2:], query)
+        if part == "output":
             return self._output(view, query)
         requests.parameters(query, {})
         return answers.answer_json(answers.attempts_document(view, attempts))
@@ -294,6 +303,46 @@ class Runs(Resource):
             )
         pieces = orm.output(database, view.uuid, attempt, asked.get("stream"))
         return answers.answer_text(transcript.text_of(pieces))
+
+    def _files(
+        self,
+        view: orm.RunView,
+        attempts: Sequence[orm.AttemptView],
+        name: Sequence[str],
+        query: Query,
+    ) -> bytes | Iterator[bytes]:
+        """What an attempt left in its working directory: all names, or one file."""
+        number = self.attempt(view, requests.parameters(query, {"attempt": requests.attempt}))
+        directory = self._service.directory
+        if name:
+            way = Workplace.of(directory, view.uuid, number).way(directory)
+            return answers.answer_file(open_leftover(directory, way, name), name[-1])
+        return answers.answer_json(answers.files_document(*self.files_left(view, attempts, number)))
+
+    def files_left(
+        self, view: orm.RunView, attempts: Sequence[orm.AttemptView], number: int
+    ) -> tuple[Sequence[Leftover], str | None]:
+        """The files that an attempt left, and why there are none or not all."""
+        directory = self._service.directory
+        try:
+            found, whole = leftovers(
+                directory, Workplace.of(directory, view.uuid, number).way(directory)
+            )
+        except NotFoundError as exc:
+            host = attempts[number - 1].host if number else None
+            return [], self._why_no_files(view, host, exc)
+        cut = None if whole else f"there are more than these (at most {MAX_FILES} are listed)"
+        nothing = None if found else "it left no files"
+        return found, cut or nothing
+
+    def _why_no_files(self, view: orm.RunView, host: str | None, exc: NotFoundError) -> str:
+        application = self._service.applications.get(view.application)
+        keep = f" (keep = {application.keep.value})" if application else ""
+        if host is None:
+            return "no attempt has begun yet"
+        if host == socket.gethostname():
+            return f"its working directory was not kept{keep}, or has been removed: {exc}"
+        return f"what was kept of it{keep} is on host {host}, out of this server's reach: {exc}"
 
     def _as_events(self, followed: follow.Followed) -> Iterator[bytes]:
         """Server-sent events; without a place only what there is now, and the browser comes again.
