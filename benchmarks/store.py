@@ -18,19 +18,25 @@ FILE: Final = "db.sqlite3"
 
 _CHUNK: Final = 10_000
 _PAST: Final = 30 * 86_400.0
-_EVENT: Final = ("uuid", "identity", "source", "id", "type", "received", "sent")
+_EVENT: Final = (
+    *("uuid", "identity", "source", "id", "type", "received", "sent", "subject"),
+    *("type_hash", "source_hash", "unmatched"),
+)
 _RUN: Final = ("uuid", "event", "application", "state", "attempt", "queued", "finished")
 _ATTEMPT: Final = ("run", "number", "host", "started", "finished", "exit_code")
 
 
 def fill(folder: Path, count: int, progress: Callable[[str], None]) -> None:
-    """Store events of the last month, each with a run that succeeded at the first attempt."""
+    """Store events of the last month, each with a run that ended at its only attempt.
+
+    They are of twenty types, from a hundred sources, for ten applications; one run of fifty failed.
+    """
     database = orm.Database(f"sqlite:///{folder / FILE}")
     database.prepare(1, 0)
     begin = time.time() - _PAST
     for first in range(0, count, _CHUNK):
         numbers = range(first, min(first + _CHUNK, count))
-        rows = [_rows(begin + number * _PAST / count) for number in numbers]
+        rows = [_rows(number, begin + number * _PAST / count) for number in numbers]
         with database.transaction():
             database.insert("event", _EVENT, [event for event, _, _ in rows])
             database.insert("run", _RUN, [run for _, run, _ in rows])
@@ -40,17 +46,22 @@ def fill(folder: Path, count: int, progress: Callable[[str], None]) -> None:
     os.sync()
 
 
-def _rows(when: float) -> tuple[tuple[object, ...], ...]:
+def _rows(number: int, when: float) -> tuple[tuple[object, ...], ...]:
     """An event, its run and its attempt."""
     [request] = client.requests(1)
-    sent = request.partition(b"\r\n\r\n")[2].decode()
-    event = json.loads(sent)
+    sent = json.loads(request.partition(b"\r\n\r\n")[2])
+    sent["type"], sent["source"] = f"bench.{number % 20}", f"/bench/{number % 100}"
+    sent["subject"] = f"file-{number}.raw"
     key, run = _uuid(when), _uuid(when)
-    identity = hashlib.sha256(f"{event['source']}\0{event['id']}".encode()).hexdigest()
+    identity = hashlib.sha256(f"{sent['source']}\0{sent['id']}".encode()).hexdigest()
+    failed = number % 50 == 0
+    state = orm.State.FAILED if failed else orm.State.SUCCEEDED
+    texts = (sent["source"], sent["id"], sent["type"], when, json.dumps(sent), sent["subject"])
+    digests = (orm.digest(sent["type"]), orm.digest(sent["source"]), 0)
     return (
-        (key, identity, event["source"], event["id"], event["type"], when, sent),
-        (run, key, "bench", orm.State.SUCCEEDED.value, 1, when, when + 0.2),
-        (run, 1, "localhost", when + 0.1, when + 0.2, 0),
+        (key, identity, *texts, *digests),
+        (run, key, f"bench-{number % 10}", state.value, 1, when, when + 0.2),
+        (run, 1, "localhost", when + 0.1, when + 0.2, int(failed)),
     )
 
 

@@ -129,6 +129,20 @@ def apps(*names: str) -> list[Application]:
     return [app(name) for name in names]
 
 
+def stored(database: orm.Database, number: object, *applications: str, **members: str) -> str:
+    """The uuid of a new event."""
+    [accepted] = orm.accept(database, [(make_event(number, **members), apps(*applications))])
+    return accepted.uuid
+
+
+def superseded_event(database: orm.Database, *applications: str) -> str:
+    """The uuid of an event whose run failed, and which was replayed for these applications."""
+    claim = claimed_run(database)
+    orm.fail(database, claim, orm.Outcome(), [])
+    orm.replay(database, claim.event, make_event(), apps(*applications))
+    return claim.event
+
+
 def due(database: orm.Database, window: int = 1000, *applications: Application) -> list[str]:
     """Publish; gives the runs whose wake-ups are to be sent."""
     limits = {each.name: each for each in applications}

@@ -212,7 +212,7 @@ def test_the_configured_trace_has_precedence(place: Place) -> None:
 
 def test_the_run_is_named_in_variables(place: Place) -> None:
     told = place.tell(make_event())
-    [run] = orm.events(place.database, orm.EventFilter(), 1)[0].runs
+    [run] = orm.search(place.database, orm.EventFilter(), 1).events[0].runs
     folder = place.runner.directory / f"{run.uuid}.1"
     named = {name: text for name, text in told.environment.items() if name[:11] == "DISPATCHER_"}
     assert named == {

@@ -14,17 +14,16 @@ from pacifica.dispatcher.orm.publish import (
 )
 from pacifica.dispatcher.orm.queries import (
     AttemptView,
-    EventFilter,
     EventView,
     RunView,
     application_counts,
     event,
-    events,
     output,
     output_after,
     output_saved,
     run,
 )
+from pacifica.dispatcher.orm.search import EventFilter, Found, digest, search
 from pacifica.dispatcher.orm.tables import State, new_uuid
 from pacifica.dispatcher.orm.transitions import (
     Claim,
@@ -64,6 +63,7 @@ __all__ = [
     "Database",
     "EventFilter",
     "EventView",
+    "Found",
     "Held",
     "Intake",
     "Matched",
@@ -81,8 +81,8 @@ __all__ = [
     "cancel",
     "claim",
     "crash",
+    "digest",
     "event",
-    "events",
     "fail",
     "held",
     "leave",
@@ -103,6 +103,7 @@ __all__ = [
     "retry_later",
     "run",
     "save_output",
+    "search",
     "succeed",
     "take",
     "unpublish",

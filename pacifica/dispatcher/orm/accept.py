@@ -11,9 +11,13 @@ from pacifica.dispatcher.applications import Application
 from pacifica.dispatcher.events import Event
 from pacifica.dispatcher.orm.database import Database
 from pacifica.dispatcher.orm.queries import status_of
+from pacifica.dispatcher.orm.search import digest
 from pacifica.dispatcher.orm.tables import EventRow, RunRow, State, new_uuid
 
-_EVENT = ("uuid", "identity", "source", "id", "type", "subject", "received", "sent")
+_EVENT = (
+    *("uuid", "identity", "source", "id", "type", "subject", "received", "sent"),
+    *("type_hash", "source_hash", "unmatched"),
+)
 _RUN = (
     *("uuid", "event", "application", "state", "attempt", "due", "queued"),
     *("queue", "priority", "slot", "origin"),
@@ -54,8 +58,11 @@ def accept(database: Database, events: Sequence[Matched]) -> list[Accepted]:
     """
     now = time.time()
     rows = [
-        (new_uuid(), _identity(e), e.source, e.id, e.type, e.text("subject"), now, e.sent)
-        for e, _ in events
+        (
+            *(new_uuid(), _identity(e), e.source, e.id, e.type, e.text("subject"), now, e.sent),
+            *(digest(e.type), digest(e.source), int(not applications)),
+        )
+        for e, applications in events
     ]
     with database.transaction():
         in_one_order = sorted(rows, key=itemgetter(1))  # so that two batches cannot deadlock

@@ -14,7 +14,7 @@ from pacifica.dispatcher.orm.database import Database
 from pacifica.dispatcher.orm.tables import AttemptRow, EventRow, OutputRow, RunRow, State
 from pacifica.dispatcher.output import Piece
 
-_PRECEDENCE: tuple[State, ...] = (
+PRECEDENCE: tuple[State, ...] = (
     State.RUNNING,
     State.QUEUED,
     State.RETRYING,
@@ -102,26 +102,9 @@ class EventView:
     runs: tuple[RunView, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class EventFilter:
-    """Which events are asked for; None asks nothing. Times are seconds since the epoch.
-
-    Attributes:
-        before: the uuid of an event; only older ones are given.
-    """
-
-    status: str | None = None
-    type: str | None = None
-    source: str | None = None
-    application: str | None = None
-    since: float | None = None
-    until: float | None = None
-    before: str | None = None
-
-
 def status_of(states: Sequence[str]) -> str:
     """The status of an event whose runs are in these states."""
-    return next((state.value for state in _PRECEDENCE if state in states), "unmatched")
+    return next((state.value for state in PRECEDENCE if state in states), "unmatched")
 
 
 def event(database: Database, uuid: str) -> EventView:
@@ -131,18 +114,10 @@ def event(database: Database, uuid: str) -> EventView:
         NotFoundError: there is none of this uuid.
     """
     with database.reading():
-        found = _event_views(database, EventRow.select().where(EventRow.uuid == uuid))
+        found = event_views(database, [uuid])
     if not found:
         raise NotFoundError(f"there is no event {uuid}")
     return found[0]
-
-
-def events(database: Database, wanted: EventFilter, limit: int) -> list[EventView]:
-    """The newest events that are asked for, newest first."""
-    with database.reading():
-        query = EventRow.select().order_by(EventRow.uuid.desc()).limit(limit)
-        conditions = _conditions(wanted)
-        return _event_views(database, query.where(*conditions) if conditions else query)
 
 
 def run(database: Database, uuid: str) -> tuple[RunView, tuple[AttemptView, ...]]:
@@ -195,6 +170,19 @@ def output(database: Database, uuid: str, attempt: int, stream: str | None) -> l
     return [Piece(name, position, written, bytes(data)) for name, position, written, data in rows]
 
 
+def application_counts(database: Database) -> dict[str, dict[str, int]]:
+    """How many runs each application has in each state; superseded ones do not count."""
+    query = RunRow.select(RunRow.application, RunRow.state, fn.COUNT(RunRow.uuid))
+    counts: dict[str, dict[str, int]] = {}
+    with database.reading():
+        grouped = (
+            query.where(RunRow.superseded == 0).group_by(RunRow.application, RunRow.state).tuples()
+        )
+        for application, state, number in grouped.execute(database.peewee):
+            counts.setdefault(application, {})[state] = number
+    return counts
+
+
 def output_saved(database: Database, uuid: str, attempt: int) -> tuple[dict[str, int], bool]:
     """How far an attempt's output is saved by now; to be asked often.
 
@@ -229,59 +217,14 @@ def output_after(
     return sorted(beyond, key=lambda each: each.written)
 
 
-def application_counts(database: Database) -> dict[str, dict[str, int]]:
-    """How many runs each application has in each state; superseded ones do not count."""
-    query = RunRow.select(RunRow.application, RunRow.state, fn.COUNT(RunRow.uuid))
-    counts: dict[str, dict[str, int]] = {}
-    with database.reading():
-        grouped = (
-            query.where(RunRow.superseded == 0).group_by(RunRow.application, RunRow.state).tuples()
-        )
-        for application, state, number in grouped.execute(database.peewee):
-            counts.setdefault(application, {})[state] = number
-    return counts
-
-
-def _conditions(wanted: EventFilter) -> list[Any]:
-    conditions: list[Any] = []
-    if wanted.type is not None:
-        conditions.append(EventRow.type == wanted.type)
-    if wanted.source is not None:
-        conditions.append(EventRow.source == wanted.source)
-    if wanted.since is not None:
-        conditions.append(EventRow.received >= wanted.since)
-    if wanted.until is not None:
-        conditions.append(EventRow.received < wanted.until)
-    if wanted.before is not None:
-        conditions.append(EventRow.uuid < wanted.before)
-    if wanted.application is not None:
-        conditions.append(_has_run(RunRow.application == wanted.application))
-    if wanted.status is not None:
-        conditions.extend(_status_conditions(wanted.status))
-    return conditions
-
-
-def _status_conditions(status: str) -> list[Any]:
-    """An event has a status when a run is in that state and none in a state that goes before it."""
-    before = _PRECEDENCE
-    conditions = []
-    if status != "unmatched":
-        before = _PRECEDENCE[: _PRECEDENCE.index(State(status))]
-        conditions.append(_has_run(RunRow.state == status))
-    if before:
-        conditions.append(~_has_run(RunRow.state.in_([state.value for state in before])))
-    return conditions
-
-
-def _has_run(condition: Any) -> Any:  # noqa: ANN401 - peewee is untyped
-    runs = RunRow.select(RunRow.uuid)
-    return fn.EXISTS(runs.where(RunRow.event == EventRow.uuid, RunRow.superseded == 0, condition))
-
-
-def _event_views(database: Database, query: Any) -> list[EventView]:  # noqa: ANN401 - peewee is untyped
+def event_views(database: Database, uuids: Sequence[str]) -> list[EventView]:
+    """The events of these uuids, newest first; while the database is being read."""
+    if not uuids:
+        return []
+    query = EventRow.select().where(EventRow.uuid.in_(uuids)).order_by(EventRow.uuid.desc())
     rows = list(query.dicts().execute(database.peewee))
     runs: dict[str, list[RunView]] = {row["uuid"]: [] for row in rows}
-    for view in _run_views(database, RunRow.event.in_(list(runs))) if rows else ():
+    for view in _run_views(database, RunRow.event.in_(list(runs))):
         runs[view.event].append(view)
     return [
         EventView(

@@ -53,7 +53,11 @@ def new_uuid() -> str:
 
 
 class EventRow(Model):
-    """An event as it was sent; `identity` digests source and id, so that a repeat is known."""
+    """An event as it was sent; `identity` digests source and id, so that a repeat is known.
+
+    `type_hash` and `source_hash` stand for what they digest in the indexes that events are looked
+    for by; `unmatched` is 1 while it has no run.
+    """
 
     uuid = CharField(36, primary_key=True)
     identity = CharField(64, unique=True)
@@ -63,6 +67,9 @@ class EventRow(Model):
     subject = LongTextField(null=True)
     received = DoubleField()
     sent = LongTextField()
+    type_hash = BigIntegerField()
+    source_hash = BigIntegerField()
+    unmatched = IntegerField()
 
     class Meta:
         """The table."""

@@ -53,6 +53,7 @@ _SENT = "SELECT sent FROM event JOIN run ON run.event = event.uuid WHERE run.uui
 _STATE = "SELECT state, application, slot, superseded FROM run WHERE uuid = ?"
 _RUNS = "SELECT uuid, application, state FROM run WHERE event = ? AND superseded = 0"
 _SUPERSEDE = "UPDATE run SET superseded = 1 WHERE event = ?"
+_MATCHED = "UPDATE event SET unmatched = 0 WHERE uuid = ?"
 _NOTE = """UPDATE attempt SET command = ?, progress = ?, progress_text = ?, last_line = ?
     WHERE run = ? AND number = ?"""
 _END_ATTEMPT = """UPDATE attempt SET finished = ?, exit_code = ?, signal_name = ?, error = ?,
@@ -301,7 +302,7 @@ def replay(
         origins = {application: run for run, application, _ in former}
         now = time.time()
         rows = [new_run(uuid, event, each, now, origins.get(each.name)) for each in applications]
-        database.execute(_SUPERSEDE, (uuid,))
+        database.execute(_SUPERSEDE if former else _MATCHED, (uuid,))
         insert_runs(database, rows)
     return [str(row[0]) for row in rows]
 

@@ -17,6 +17,7 @@ Readers = Mapping[str, Callable[[str], Any]]
 """The parameters that are known, and what reads each."""
 
 STREAMS: Final = ("stdout", "stderr")
+DEFAULT_LIMIT: Final = 50
 
 _DRAINED: Final = 16 * 1024**2
 _CHUNK: Final = 64 * 1024

@@ -165,23 +165,30 @@ class Events(Receive):
 
     def GET(self, /, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
         """A page of the events that are asked for, newest first."""
+        found, following = self.found(query)
+        if following:
+            cherrypy.response.headers["Link"] = f'</events?{following}>; rel="next"'
+        documents = [answers.status_document(view) for view in found.events]
+        return answers.answer_json({"events": documents})
+
+    def found(self, query: Query) -> tuple[orm.Found, str | None]:
+        """The events that are asked for, and what to ask for the next page, if there may be one."""
         readers: requests.Readers = {
             "status": requests.status,
             "type": str,
             "source": str,
             "application": str,
+            "text": str,
             "since": requests.moment,
             "until": requests.moment,
             "before": requests.cursor,
             "limit": requests.limit,
         }
         asked = requests.parameters(query, readers)
-        limit = asked.pop("limit", 50)
-        found = orm.events(self._service.database, orm.EventFilter(**asked), limit)
-        if len(found) == limit:
-            following = urllib.parse.urlencode({**query, "before": found[-1].uuid})
-            cherrypy.response.headers["Link"] = f'</events?{following}>; rel="next"'
-        return answers.answer_json({"events": [answers.status_document(view) for view in found]})
+        limit = asked.pop("limit", requests.DEFAULT_LIMIT)
+        found = orm.search(self._service.database, orm.EventFilter(**asked), limit)
+        following = urllib.parse.urlencode({**query, "before": found.before})
+        return found, following if found.before else None
 
 
 class Event(Resource):

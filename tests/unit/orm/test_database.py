@@ -354,6 +354,21 @@ def test_runs_of_the_first_version_go_on(old_database: orm.Database) -> None:
     }
 
 
+def test_events_of_the_first_version_are_found_as_others_are(old_database: orm.Database) -> None:
+    with old_database.transaction():
+        row = ("another", "1" * 64, "/other", "2", "org.other", 10.0, make_event().sent)
+        columns = ("uuid", "identity", "source", "id", "type", "received", "sent")
+        old_database.insert("event", columns, [row])
+    old_database.prepare(attempts=1, wait=0)
+    sql = "SELECT uuid, type_hash, source_hash, unmatched FROM event ORDER BY uuid"
+    with old_database.reading():
+        rows = [tuple(row) for row in old_database.fetch(sql, ()).fetchall()]
+    assert rows == [
+        ("another", orm.digest("org.other"), orm.digest("/other"), 1),
+        ("event", orm.digest("org.example"), orm.digest("/tests"), 0),
+    ]
+
+
 def test_the_migrations_are_applied_once(old_database: orm.Database) -> None:
     for _ in range(2):
         old_database.prepare(attempts=1, wait=0)

@@ -82,7 +82,7 @@ def test_nobody_fails_for_what_another_brought(database: orm.Database) -> None:
 
     with ThreadPoolExecutor(THREADS) as pool:
         assert list(pool.map(bring, range(THREADS))) == [False] + [True] * (THREADS - 1)
-    assert len(orm.events(database, orm.EventFilter(), 100)) == THREADS - 1
+    assert len(orm.search(database, orm.EventFilter(), 100).events) == THREADS - 1
 
 
 def test_a_database_that_is_away_for_a_moment_is_waited_for(

@@ -1,27 +1,22 @@
 """What is asked of the database: filters, pages, an event's status, output, counts."""
 
-from itertools import product
-
 import pytest
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.errors import NotFoundError
 from pacifica.dispatcher.orm.queries import status_of
 from pacifica.dispatcher.output import Piece
-from tests.unit.conftest import accepted_runs, apps, change, claimed, claimed_run, due, make_event
+from tests.unit.conftest import (
+    accepted_runs,
+    claimed,
+    claimed_run,
+    due,
+    make_event,
+    superseded_event,
+)
 
 NOWHERE = "01a20997-c0e5-77ee-8e00-a2944b68dfdf"
 STATES = [state.value for state in orm.State]
-
-
-def stored(database: orm.Database, number: int, *applications: str, **members: str) -> str:
-    """The uuid of a new event."""
-    [accepted] = orm.accept(database, [(make_event(number, **members), apps(*applications))])
-    return accepted.uuid
-
-
-def found(database: orm.Database, wanted: orm.EventFilter, limit: int = 100) -> list[str]:
-    return [each.uuid for each in orm.events(database, wanted, limit)]
 
 
 @pytest.mark.parametrize(
@@ -40,19 +35,6 @@ def test_an_event_has_the_first_status_that_applies(states: list[str], status: s
     assert status_of(states) == status_of(states[::-1]) == status
 
 
-def test_asking_for_a_status_finds_the_events_that_show_it(database: orm.Database) -> None:
-    stored(database, 0)
-    for number, states in enumerate(product(STATES, repeat=2), start=1):
-        runs = accepted_runs(database, make_event(number), "one", "two")
-        for run, state in zip(runs, states, strict=True):
-            change(database, "UPDATE run SET state = ? WHERE uuid = ?", (state, run))
-    shown = {each.uuid: each.status for each in orm.events(database, orm.EventFilter(), 100)}
-    assert len(shown) == 37
-    for status in ["unmatched", *STATES]:
-        asked = found(database, orm.EventFilter(status=status))
-        assert sorted(asked) == sorted(uuid for uuid in shown if shown[uuid] == status)
-
-
 def test_there_is_no_event_of_this_uuid(database: orm.Database) -> None:
     with pytest.raises(NotFoundError, match=f"no event {NOWHERE}"):
         orm.event(database, NOWHERE)
@@ -61,60 +43,6 @@ def test_there_is_no_event_of_this_uuid(database: orm.Database) -> None:
 def test_there_is_no_run_of_this_uuid(database: orm.Database) -> None:
     with pytest.raises(NotFoundError, match=f"no run {NOWHERE}"):
         orm.run(database, NOWHERE)
-
-
-def test_an_empty_database_has_no_events(database: orm.Database) -> None:
-    assert orm.events(database, orm.EventFilter(), 10) == []
-
-
-@pytest.mark.parametrize(
-    ("wanted", "numbers"),
-    [
-        (orm.EventFilter(), [3, 2, 1]),
-        (orm.EventFilter(type="b"), [2]),
-        (orm.EventFilter(type="B"), []),
-        (orm.EventFilter(source="/s"), [3, 1]),
-        (orm.EventFilter(application="one"), [2, 1]),
-        (orm.EventFilter(application="on"), []),
-        (orm.EventFilter(type="a", application="one"), [1]),
-        (orm.EventFilter(status="unmatched", source="/s"), [3]),
-    ],
-)
-def test_filters_hold_together(
-    database: orm.Database, wanted: orm.EventFilter, numbers: list[int]
-) -> None:
-    uuids = {
-        stored(database, 1, "one", type="a", source="/s"): 1,
-        stored(database, 2, "one", "two", type="b", source="/t"): 2,
-        stored(database, 3, type="a", source="/s"): 3,
-    }
-    assert [uuids[uuid] for uuid in found(database, wanted)] == numbers
-
-
-def test_a_span_of_time_has_its_beginning_and_not_its_end(database: orm.Database) -> None:
-    uuids = [stored(database, number) for number in range(4)]
-    for second, uuid in enumerate(uuids):
-        change(database, "UPDATE event SET received = ? WHERE uuid = ?", (second, uuid))
-    assert found(database, orm.EventFilter(since=1, until=3)) == [uuids[2], uuids[1]]
-
-
-def test_pages_follow_one_another_without_overlap_or_gap(database: orm.Database) -> None:
-    uuids = [each.uuid for each in orm.accept(database, [(make_event(n), []) for n in range(25)])]
-    pages = []
-    last = None
-    while page := found(database, orm.EventFilter(before=last), limit=10):
-        pages.append(page)
-        last = page[-1]
-        stored(database, 100 + len(pages))
-    assert [len(page) for page in pages] == [10, 10, 5]
-    assert [uuid for page in pages for uuid in page] == sorted(uuids, reverse=True)
-
-
-def test_pages_of_a_filter_follow_one_another(database: orm.Database) -> None:
-    uuids = [stored(database, number, *["app"] * (number % 2)) for number in range(10)]
-    first = found(database, orm.EventFilter(application="app"), limit=3)
-    rest = found(database, orm.EventFilter(application="app", before=first[-1]), limit=3)
-    assert first + rest == uuids[1::2][::-1]
 
 
 def test_an_event_shows_how_the_last_attempts_of_its_runs_stand(database: orm.Database) -> None:
@@ -174,32 +102,9 @@ def test_runs_are_counted_by_application_and_state(database: orm.Database) -> No
     }
 
 
-def superseded_event(database: orm.Database, *applications: str) -> str:
-    """The uuid of an event whose run failed, and which was replayed for these applications."""
-    claim = claimed_run(database)
-    orm.fail(database, claim, orm.Outcome(), [])
-    orm.replay(database, claim.event, make_event(), apps(*applications))
-    return claim.event
-
-
 def test_runs_that_were_superseded_do_not_count_for_the_status(database: orm.Database) -> None:
     event = orm.event(database, superseded_event(database, "app"))
     assert (event.status, [run.status for run in event.runs]) == ("queued", ["failed", "queued"])
-
-
-@pytest.mark.parametrize(("status", "times"), [("failed", 0), ("queued", 1)])
-def test_an_event_is_not_found_by_the_status_of_superseded_runs(
-    database: orm.Database, status: str, times: int
-) -> None:
-    event = superseded_event(database, "app")
-    assert found(database, orm.EventFilter(status=status)) == [event] * times
-
-
-def test_an_event_is_not_found_by_the_application_of_superseded_runs(
-    database: orm.Database,
-) -> None:
-    superseded_event(database, "other")
-    assert found(database, orm.EventFilter(application="app")) == []
 
 
 def test_a_run_that_is_to_be_cancelled_says_so(database: orm.Database) -> None:

@@ -1,0 +1,201 @@
+"""Looking for events: filters, pages, texts, and the time that it may take."""
+
+import random
+import string
+import time
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pacifica.dispatcher import orm
+from pacifica.dispatcher.orm.search import time_of, uuid_at
+from tests.unit.conftest import (
+    accepted_runs,
+    apps,
+    change,
+    make_event,
+    stored,
+    superseded_event,
+)
+
+STATES = [state.value for state in orm.State]
+
+
+def at(database: orm.Database, moment: float, **members: str) -> str:
+    """The uuid of an event without a run that was received at some time."""
+    uuid = stored(database, random.random(), **members)  # noqa: S311 - an id that is new
+    moved = uuid_at(moment)[:14] + uuid[14:]
+    change(database, "UPDATE event SET uuid = ? WHERE uuid = ?", (moved, uuid))
+    return moved
+
+
+def found(database: orm.Database, wanted: orm.EventFilter, limit: int = 100) -> list[str]:
+    return [each.uuid for each in orm.search(database, wanted, limit).events]
+
+
+def test_asking_for_a_status_finds_the_events_that_show_it(database: orm.Database) -> None:
+    stored(database, 0)
+    for number, states in enumerate(product(STATES, repeat=2), start=1):
+        runs = accepted_runs(database, make_event(number), "one", "two")
+        for run, state in zip(runs, states, strict=True):
+            change(database, "UPDATE run SET state = ? WHERE uuid = ?", (state, run))
+    shown = {each.uuid: each.status for each in orm.search(database, orm.EventFilter(), 100).events}
+    assert len(shown) == 37
+    for status in ["unmatched", *STATES]:
+        asked = found(database, orm.EventFilter(status=status))
+        assert sorted(asked) == sorted(uuid for uuid in shown if shown[uuid] == status)
+
+
+def test_an_empty_database_has_no_events(database: orm.Database) -> None:
+    assert orm.search(database, orm.EventFilter(), 10) == orm.Found((), None)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "numbers"),
+    [
+        (orm.EventFilter(), [3, 2, 1]),
+        (orm.EventFilter(type="b"), [2]),
+        (orm.EventFilter(type="B"), []),
+        (orm.EventFilter(source="/s"), [3, 1]),
+        (orm.EventFilter(application="one"), [2, 1]),
+        (orm.EventFilter(application="on"), []),
+        (orm.EventFilter(type="a", application="one"), [1]),
+        (orm.EventFilter(status="unmatched", source="/s"), [3]),
+    ],
+)
+def test_filters_hold_together(
+    database: orm.Database, wanted: orm.EventFilter, numbers: list[int]
+) -> None:
+    uuids = {
+        stored(database, 1, "one", type="a", source="/s"): 1,
+        stored(database, 2, "one", "two", type="b", source="/t"): 2,
+        stored(database, 3, type="a", source="/s"): 3,
+    }
+    assert [uuids[uuid] for uuid in found(database, wanted)] == numbers
+
+
+def test_a_span_of_time_has_its_beginning_and_not_its_end(database: orm.Database) -> None:
+    uuids = [at(database, 1_000.0 + second) for second in range(4)]
+    assert found(database, orm.EventFilter(since=1_001, until=1_003)) == [uuids[2], uuids[1]]
+
+
+def test_pages_follow_one_another_without_overlap_or_gap(database: orm.Database) -> None:
+    uuids = [each.uuid for each in orm.accept(database, [(make_event(n), []) for n in range(25)])]
+    pages = []
+    last = None
+    while page := found(database, orm.EventFilter(before=last), limit=10):
+        pages.append(page)
+        last = page[-1]
+        stored(database, 100 + len(pages))
+    assert [len(page) for page in pages] == [10, 10, 5]
+    assert [uuid for page in pages for uuid in page] == sorted(uuids, reverse=True)
+
+
+def test_pages_of_a_filter_follow_one_another(database: orm.Database) -> None:
+    uuids = [stored(database, number, *["app"] * (number % 2)) for number in range(10)]
+    first = found(database, orm.EventFilter(application="app"), limit=3)
+    rest = found(database, orm.EventFilter(application="app", before=first[-1]), limit=3)
+    assert first + rest == uuids[1::2][::-1]
+
+
+@pytest.mark.parametrize(("status", "times"), [("failed", 0), ("queued", 1)])
+def test_an_event_is_not_found_by_the_status_of_superseded_runs(
+    database: orm.Database, status: str, times: int
+) -> None:
+    event = superseded_event(database, "app")
+    assert found(database, orm.EventFilter(status=status)) == [event] * times
+
+
+def test_an_event_is_not_found_by_the_application_of_superseded_runs(
+    database: orm.Database,
+) -> None:
+    superseded_event(database, "other")
+    assert found(database, orm.EventFilter(application="app")) == []
+
+
+def test_a_text_is_a_part_of_the_id_or_of_the_subject(each_database: orm.Database) -> None:
+    by_id = stored(each_database, "run-0815")
+    by_subject = stored(each_database, 1, subject="/data/RUN-0816.raw")
+    stored(each_database, 2, subject="run_0815", type="run-08")
+    assert found(each_database, orm.EventFilter(text="Run-08")) == [by_subject, by_id]
+
+
+@pytest.mark.parametrize("text", list(string.punctuation))
+def test_every_character_of_a_text_stands_for_itself(database: orm.Database, text: str) -> None:
+    stored(database, 1, subject="plain")
+    wanted = stored(database, 2, subject=f"a{text}b")
+    assert found(database, orm.EventFilter(text=f"a{text}b")) == [wanted]
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        orm.EventFilter(text="rare"),
+        orm.EventFilter(type="rare"),
+        orm.EventFilter(source="/rare"),
+        orm.EventFilter(application="rare"),
+        orm.EventFilter(status="failed"),
+    ],
+    ids=str,
+)
+def test_what_is_rare_is_found_however_old_it_is(
+    each_database: orm.Database, wanted: orm.EventFilter
+) -> None:
+    [run] = accepted_runs(
+        each_database, make_event("rare", type="rare", source="/rare", subject="rare"), "rare"
+    )
+    change(each_database, "UPDATE run SET state = 'failed' WHERE uuid = ?", (run,))
+    for days in range(1, 3_000, 100):
+        at(each_database, time.time() + days * 86_400.0)
+    everything = orm.search(each_database, wanted, 10, patience=10)
+    assert [view.runs[0].uuid for view in everything.events] == [run]
+    assert everything.before is None
+
+
+def test_a_search_whose_time_is_up_is_gone_on_with(database: orm.Database) -> None:
+    now = time.time()
+    uuids = [at(database, now - 86_400.0 * day, subject=f"day-{day % 7}") for day in range(50)]
+    pages: list[orm.Found] = []
+    before = None
+    while not pages or before:
+        wanted = orm.EventFilter(text="day-3", before=before)
+        pages.append(orm.search(database, wanted, 10, patience=0))
+        before = pages[-1].before
+        assert len(pages) < 200
+    assert [view.uuid for page in pages for view in page.events] == uuids[3::7]
+    assert len(pages) > 10
+
+
+def test_a_search_without_a_condition_is_never_cut_short(database: orm.Database) -> None:
+    now = time.time()
+    uuids = [at(database, now - 86_400.0 * day) for day in range(50)]
+    assert found(database, orm.EventFilter(), 60) == uuids
+
+
+def test_a_full_page_that_is_the_last_says_so(database: orm.Database) -> None:
+    uuids = [stored(database, number) for number in range(4)]
+    assert orm.search(database, orm.EventFilter(), 4).before is None
+    assert orm.search(database, orm.EventFilter(), 3).before == uuids[1]
+
+
+@given(st.floats(0, 2**37))
+def test_a_uuid_keeps_its_time_to_the_millisecond(moment: float) -> None:
+    assert 0 <= moment - time_of(uuid_at(moment)) < 0.0011
+
+
+def test_a_uuid_that_is_made_now_lies_between_now_and_the_next_millisecond() -> None:
+    before = time.time()
+    uuid = orm.new_uuid()
+    assert uuid_at(before) <= uuid < uuid_at(time.time() + 0.001)
+
+
+def test_an_event_that_a_replay_matched_is_found_as_such(database: orm.Database) -> None:
+    uuid = stored(database, 1)
+    assert found(database, orm.EventFilter(status="unmatched")) == [uuid]
+    view = orm.event(database, uuid)
+    orm.replay(database, uuid, make_event(1), apps("app"))
+    assert view.status == "unmatched"
+    assert found(database, orm.EventFilter(status="unmatched")) == []
+    assert found(database, orm.EventFilter(status="queued")) == [uuid]
