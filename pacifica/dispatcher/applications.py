@@ -31,6 +31,10 @@ class Handler:
     module: str
     name: str
 
+    def __str__(self) -> str:
+        """As it is configured."""
+        return f"{self.module}:{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:

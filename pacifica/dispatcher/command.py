@@ -11,6 +11,7 @@ from pacifica.dispatcher.events import ABSENT, Event, Json, canonical
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _INDEX = re.compile(r"0|[1-9]\d{0,8}", re.ASCII)
+_UNSAFE = re.compile(r"""[\s'"\\#]|^$""")
 _PATH = re.compile(r"data(\.[^.\s]+)*|[a-z0-9]+")
 
 
@@ -19,6 +20,10 @@ class Placeholder:
     """A part of the event: an attribute's name, or `data` and the keys and indices below it."""
 
     path: str
+
+    def __str__(self) -> str:
+        """As it is configured."""
+        return f"{{{self.path}}}"
 
     def value(self, event: Event) -> Json | bytes:
         """What the event has there.
@@ -71,6 +76,13 @@ class Argument:
 
     parts: tuple[str | Placeholder, ...]
 
+    def __str__(self) -> str:
+        """As it is configured."""
+        return "".join(
+            re.sub("[{}]", r"\g<0>\g<0>", part) if isinstance(part, str) else str(part)
+            for part in self.parts
+        )
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read literal text with placeholders.
@@ -107,6 +119,13 @@ class Command:
 
     program: str
     arguments: tuple[Argument, ...]
+
+    def __str__(self) -> str:
+        """A command line that `parse` reads as this one."""
+        words = [str(Argument((self.program,))), *map(str, self.arguments)]
+        return " ".join(
+            shlex.quote(word) if _UNSAFE.search(word) else word or "''" for word in words
+        )
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -57,6 +57,7 @@ def compose(settings: Settings, streams: int) -> Web:
         settings.server.max_event_size,
         orm.Intake(database),
         rest.Webhook(settings.webhook),
+        settings.celery.queue,
         places,
         settings.worker.directory.absolute(),
         settings.adapters,

@@ -251,3 +251,21 @@ def test_what_is_no_argument_may_hold_any_character() -> None:
 )
 def test_whether_an_argument_begins_with_the_event(text: str, *, begins: bool) -> None:
     assert Argument.parse(text).begins_with_event is begins
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sha256sum {data.path}",
+        "sh -c 'echo \"$1\"' -- {subject}",
+        "print a{id}b {{literal}} ''",
+        "'with space' it\\'s \\# {type}",
+    ],
+)
+def test_a_command_reads_as_it_was_written(text: str) -> None:
+    command = Command.parse(text)
+    assert Command.parse(str(command)) == command
+
+
+def test_a_plain_command_is_shown_without_quotes() -> None:
+    assert str(Command.parse("sha256sum '{data.path}'")) == "sha256sum {data.path}"

@@ -30,9 +30,10 @@ from pacifica.dispatcher.lines import Progress
 from pacifica.dispatcher.output import Piece
 from pacifica.dispatcher.publisher import Publisher
 from pacifica.dispatcher.workplace import Workplace
-from tests.support import wait_until
+from tests.support import registration, wait_until
 from tests.unit.conftest import (
     Postbox,
+    accept_runs,
     app,
     apps,
     change,
@@ -152,6 +153,7 @@ def make_service(
         LIMIT,
         intake,
         webhook,
+        "default",
         streams,
         directory,
         adapters or {},
@@ -1104,7 +1106,52 @@ def test_an_action_minds_no_body(client: Client, database: orm.Database) -> None
     assert (answer.status, answer.json["status"]) == (202, "cancelled")
 
 
-# GET /applications, /health
+# /applications, /workers, /health
+
+
+def test_one_application_is_shown_as_it_is_among_all(client: Client) -> None:
+    client.send(type=MATCHED)
+    shown = client.get("/applications").json["applications"]
+    assert client.get("/applications/hello").json == shown[2]
+
+
+def test_a_paused_application_waits_until_it_is_resumed(
+    client: Client, database: orm.Database
+) -> None:
+    paused = act(client, "/applications/hello/pause")
+    client.send(type=MATCHED)
+    assert (paused.status, due(database)) == (200, [])
+    assert paused.json["paused"] is not None
+    assert client.get("/applications/hello").json["paused"] == paused.json["paused"]
+    resumed = act(client, "/applications/hello/resume")
+    assert (resumed.status, resumed.json["paused"]) == (200, None)
+    assert len(due(database)) == 1
+
+
+def test_workers_and_what_waits_for_them_are_shown(client: Client, database: orm.Database) -> None:
+    assert client.get("/workers").json == {
+        "workers": [],
+        "queues": [{"queue": "default", "published": 0, "due": 0, "workers": 0}],
+        "waiting": [],
+    }
+    orm.register(database, "worker", registration("host", "lock"))
+    claim = claimed_run(database)
+    accept_runs(database, app("other", queue="gpu"), "a", "b")
+    due(database, 1)
+    accept_runs(database, app(), "c")
+    shown = client.get("/workers").json
+    [worker] = shown["workers"]
+    assert (worker["host"], worker["queues"], worker["lease"]) == ("host", ["default"], 15.0)
+    assert [each["run"] for each in worker["running"]] == [claim.run]
+    assert shown["queues"] == [
+        {"queue": "default", "published": 0, "due": 1, "workers": 1},
+        {"queue": "gpu", "published": 1, "due": 1, "workers": 0},
+    ]
+    assert [(each["application"], each["reason"]) for each in shown["waiting"]] == [
+        ("app", "queue full"),
+        ("other", "no worker"),
+        ("other", "no worker"),
+    ]
 
 
 def test_applications_are_shown_with_their_counts(client: Client) -> None:
@@ -1115,8 +1162,19 @@ def test_applications_are_shown_with_their_counts(client: Client) -> None:
         "name": "hello",
         "rule": [{"exact": {"type": MATCHED}}],
         "way": "command",
+        "command": "echo",
         "dispatch": False,
+        "queue": "",
+        "priority": 5,
+        "concurrency": None,
+        "rate": None,
+        "timeout": None,
+        "paused": None,
         "runs": {"queued": 1},
+        "failed_today": 0,
+        "median": None,
+        "p95": None,
+        "last_success": None,
     }
     assert (shown["add"]["dispatch"], shown["add"]["way"]) == (True, "handler")
 

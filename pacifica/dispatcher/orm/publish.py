@@ -33,6 +33,7 @@ _WAKEUPS = """SELECT queue, COUNT(*), MIN(published) FROM run WHERE published IS
     GROUP BY queue"""
 _LOST = """SELECT uuid FROM run WHERE queue = ? AND published <= ?
     ORDER BY published, uuid LIMIT ?"""
+_PAUSED = "SELECT application FROM pause"
 _FREE_AT = "SELECT free_at FROM pace WHERE application = ?"
 _CHUNK: Final = 300
 """Candidates that are looked at together, at the least: some may be held back."""
@@ -142,9 +143,12 @@ class _Limits:
         self._now = now
         self._taken: Counter[tuple[str, str]] | None = None
         self._starts: dict[str, int] = {}
+        self._pauses: frozenset[str] | None = None
 
     def admit(self, name: str, slot: str) -> str | None:
         """Let one more run of an application go; or give the name of the limit that forbids it."""
+        if name in self._paused():
+            return pause_limit(name)
         application = self._applications.get(name)
         if application is None:
             return None
@@ -176,12 +180,20 @@ class _Limits:
         name, slot = self._database.fetch(_HELD_BACK, (limit,)).fetchone()
         application = self._applications.get(name)
         room: float = math.inf
-        if application is not None and limit == _rate_limit(name) and application.rate:
+        if limit == pause_limit(name):
+            room = 0 if name in self._paused() else math.inf
+        elif application is not None and limit == _rate_limit(name) and application.rate:
             room = self._starts_left(name, application.rate)
         elif application is not None and limit == concurrency_limit(name, slot):
             room = self._places_left(name, slot, application.concurrency or math.inf)
         if room > 0:
             release_held_back(self._database, limit, None if room == math.inf else int(room))
+
+    def _paused(self) -> frozenset[str]:
+        if self._pauses is None:
+            rows = self._database.fetch(_PAUSED, ()).fetchall()
+            self._pauses = frozenset(name for (name,) in rows)
+        return self._pauses
 
     def _places_left(self, name: str, slot: str, concurrency: float) -> float:
         return concurrency - self._counted()[name, slot]
@@ -214,6 +226,11 @@ class _Limits:
 def concurrency_limit(application: str, slot: str) -> str:
     """The name, as `blocked` has it, of the limit of how many runs go on at once."""
     return f"concurrency {application} {slot}".rstrip()
+
+
+def pause_limit(application: str) -> str:
+    """The name, as `blocked` has it, of what holds back the runs of a paused application."""
+    return f"paused {application}"
 
 
 def _rate_limit(application: str) -> str:

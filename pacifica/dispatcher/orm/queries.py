@@ -1,11 +1,11 @@
-"""What is asked of the database: events with their runs, attempts, output, counts."""
+"""What is asked of the database: events with their runs, attempts, output."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import JOIN, fn
+from peewee import JOIN
 
 from pacifica.dispatcher.errors import NotFoundError
 from pacifica.dispatcher.events import Json
@@ -168,19 +168,6 @@ def output(database: Database, uuid: str, attempt: int, stream: str | None) -> l
     with database.reading():
         rows = list(query.execute(database.peewee))
     return [Piece(name, position, written, bytes(data)) for name, position, written, data in rows]
-
-
-def application_counts(database: Database) -> dict[str, dict[str, int]]:
-    """How many runs each application has in each state; superseded ones do not count."""
-    query = RunRow.select(RunRow.application, RunRow.state, fn.COUNT(RunRow.uuid))
-    counts: dict[str, dict[str, int]] = {}
-    with database.reading():
-        grouped = (
-            query.where(RunRow.superseded == 0).group_by(RunRow.application, RunRow.state).tuples()
-        )
-        for application, state, number in grouped.execute(database.peewee):
-            counts.setdefault(application, {})[state] = number
-    return counts
 
 
 def output_saved(database: Database, uuid: str, attempt: int) -> tuple[dict[str, int], bool]:

@@ -212,14 +212,68 @@ def attempts_document(view: orm.RunView, attempts: Sequence[orm.AttemptView]) ->
     return {**_with_times(view), "attempts": [_with_times(each) for each in attempts]}
 
 
-def application_document(application: Application, runs: Mapping[str, int]) -> Json:
-    """An application, and how many runs it has in each state."""
+def application_document(
+    application: Application, summary: orm.Summary, paused: float | None
+) -> Json:
+    """An application, and how it does; times of day as timestamps, durations in seconds."""
+    rate = application.rate
     return {
         "name": application.name,
         "rule": [each.document() for each in application.rule],
         "way": "command" if isinstance(application.way, Command) else "handler",
+        "command": str(application.way),
         "dispatch": application.dispatch,
-        "runs": dict(runs),
+        "queue": application.queue,
+        "priority": application.priority,
+        "concurrency": application.concurrency,
+        "rate": None if rate is None else {"interval": rate.interval, "burst": rate.burst},
+        "timeout": application.timeout,
+        "paused": timestamp(paused),
+        "runs": dict(summary.runs),
+        "failed_today": summary.failed_today,
+        "median": summary.median,
+        "p95": summary.p95,
+        "last_success": timestamp(summary.last_success),
+    }
+
+
+def workers_document(
+    workers: Sequence[orm.WorkerView], waiting: Sequence[orm.Waiting], default: str
+) -> Json:
+    """The workers, the queues, and what waits and why; `default` is the installation's queue."""
+    served = [queue for worker in workers for queue in worker.queues]
+    queues = {name: {"published": 0, "due": 0} for name in [default, *served]}
+    for each in waiting:
+        queue = queues.setdefault(each.queue or default, {"published": 0, "due": 0})
+        queue["published" if each.published else "due"] += each.number
+    return {
+        "workers": [_worker_document(each) for each in workers],
+        "queues": [
+            {"queue": name, **numbers, "workers": served.count(name)}
+            for name, numbers in sorted(queues.items())
+        ],
+        "waiting": [
+            {
+                "application": each.application,
+                "queue": each.queue or default,
+                "reason": orm.reason(each, served, default),
+                "number": each.number,
+            }
+            for each in waiting
+        ],
+    }
+
+
+def _worker_document(worker: orm.WorkerView) -> Json:
+    return {
+        "uuid": worker.uuid,
+        "host": worker.host,
+        "started": timestamp(worker.started),
+        "renewed": timestamp(worker.renewed),
+        "lease": worker.length,
+        "queues": list(worker.queues),
+        "processes": worker.processes,
+        "running": [_with_times(each) for each in worker.running],
     }
 
 
@@ -244,7 +298,7 @@ def dumps(value: Json) -> str:
     return json.dumps(value, allow_nan=False)
 
 
-def _with_times(view: orm.RunView | orm.AttemptView) -> dict[str, Json]:
+def _with_times(view: orm.RunView | orm.AttemptView | orm.Running) -> dict[str, Json]:
     return {
         name: timestamp(value) if name in {"queued", "started", "finished", "due"} else value
         for name, value in asdict(view).items()

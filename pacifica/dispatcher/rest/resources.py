@@ -19,6 +19,7 @@ from pacifica.dispatcher import events, orm
 from pacifica.dispatcher.adapters import Adapter
 from pacifica.dispatcher.applications import Application, explain, matching
 from pacifica.dispatcher.errors import NotFoundError
+from pacifica.dispatcher.events import Json
 from pacifica.dispatcher.leftovers import MAX_FILES, Leftover, leftovers, open_leftover
 from pacifica.dispatcher.publisher import Publisher
 from pacifica.dispatcher.rest import answers, follow, requests, transcript
@@ -42,6 +43,7 @@ class Service:
         max_event_size: bytes that a body may have.
         intake: takes events into the database.
         webhook: who may deliver, of those that ask.
+        default_queue: the Celery queue of applications that name none.
         streams: the places of answers that stay open.
         directory: where workers make their working directories, as far as it is seen from here.
         adapters: those that are configured, by name.
@@ -53,6 +55,7 @@ class Service:
     max_event_size: int
     intake: orm.Intake
     webhook: Webhook
+    default_queue: str
     streams: Streams
     directory: Path
     adapters: Mapping[str, Adapter]
@@ -367,17 +370,63 @@ class Runs(Resource):
 
 
 class Applications(Resource):
-    """What is configured."""
+    """What is configured, and how it does."""
 
-    def GET(self, /, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
-        """Each application with its rule and the number of its runs by state."""
+    def GET(self, /, **query: str | list[str]) -> bytes | Iterator[bytes]:  # noqa: N802 - CherryPy's name
+        """Each application: its rule, its limits, its runs by state, how long they take."""
         requests.parameters(query, {})
-        counts = orm.application_counts(self._service.database)
-        documents = [
-            answers.application_document(each, counts.get(each.name, {}))
-            for each in self._service.applications.values()
+        return answers.answer_json({"applications": self._documents(*self._service.applications)})
+
+    def _documents(self, *names: str) -> list[Json]:
+        database = self._service.database
+        summaries, paused = orm.summaries(database, names), orm.paused(database)
+        return [
+            answers.application_document(
+                self._service.applications[name], summaries[name], paused.get(name)
+            )
+            for name in names
         ]
-        return answers.answer_json({"applications": documents})
+
+
+class OneApplication(Applications):
+    """One application."""
+
+    def GET(self, /, *path: str, **query: str | list[str]) -> bytes | Iterator[bytes]:  # noqa: N802 - CherryPy's name
+        """How it does."""
+        requests.parameters(query, {})
+        return answers.answer_json(self._documents(self._name(path))[0])
+
+    def POST(self, /, *path: str, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+        """Pause it, or resume it."""
+        requests.parameters(query, {})
+        action = requests.action(path, "pause", "resume")
+        name = self._name(path[:1])
+        if action == "pause":
+            orm.pause(self._service.database, name)
+        else:
+            orm.resume(self._service.database, name)
+            self._service.publisher.wake()
+        return answers.answer_json(self._documents(name)[0])
+
+    def _name(self, path: Sequence[str]) -> str:
+        if len(path) != 1 or path[0] not in self._service.applications:
+            raise NotFoundError("no application of this name is configured")
+        return path[0]
+
+
+class Workers(Resource):
+    """Who runs applications, and what waits for them."""
+
+    def GET(self, /, **query: str | list[str]) -> bytes | Iterator[bytes]:  # noqa: N802 - CherryPy's name
+        """The workers that live, their queues, and what waits and why."""
+        requests.parameters(query, {})
+        workers, waiting = (
+            orm.worker_views(self._service.database),
+            orm.waiting(self._service.database),
+        )
+        return answers.answer_json(
+            answers.workers_document(workers, waiting, self._service.default_queue)
+        )
 
 
 class Explain(Resource):
@@ -427,6 +476,8 @@ RESOURCES: Mapping[str, type[Resource]] = {
     "dispatch/": Dispatch,
     "runs/": Runs,
     "applications": Applications,
+    "applications/": OneApplication,
+    "workers": Workers,
     "explain": Explain,
     "health/live": Live,
     "health/ready": Ready,

@@ -7,11 +7,9 @@ from pacifica.dispatcher.errors import NotFoundError
 from pacifica.dispatcher.orm.queries import status_of
 from pacifica.dispatcher.output import Piece
 from tests.unit.conftest import (
-    accepted_runs,
     claimed,
     claimed_run,
     due,
-    make_event,
     superseded_event,
 )
 
@@ -88,18 +86,6 @@ def test_each_attempt_has_its_own_output(database: orm.Database) -> None:
         for attempt in (1, 2, 3)
     ]
     assert data == [b"first", b"second", b""]
-
-
-def test_runs_are_counted_by_application_and_state(database: orm.Database) -> None:
-    assert orm.application_counts(database) == {}
-    accepted_runs(database, make_event(1), "one", "two")
-    claimed = claimed_run(database, 2)
-    accepted_runs(database, make_event(3), "one")
-    assert orm.application_counts(database) == {
-        "one": {"queued": 2},
-        "two": {"queued": 1},
-        claimed.application: {"running": 1},
-    }
 
 
 def test_runs_that_were_superseded_do_not_count_for_the_status(database: orm.Database) -> None:
