@@ -34,6 +34,7 @@ from tests.support import registration, wait_until
 from tests.unit.conftest import (
     Postbox,
     accept_runs,
+    accepted_runs,
     app,
     apps,
     change,
@@ -1104,6 +1105,57 @@ def test_an_action_minds_no_body(client: Client, database: orm.Database) -> None
     run = published_run(database)
     answer = client.post(b"reason=none", f"/runs/{run}/cancel", content_type="text/plain")
     assert (answer.status, answer.json["status"]) == (202, "cancelled")
+
+
+# POST /events/EVENT/retry, /cancel
+
+
+def test_retrying_an_event_retries_what_failed_or_was_cancelled(
+    service: rest.Service, database: orm.Database
+) -> None:
+    client = Client(replace(service, applications={name: app(name) for name in "abcd"}))
+    runs = dict(zip("abcd", accepted_runs(database, make_event(), *"abcd"), strict=True))
+    for name, state in {"a": "failed", "b": "cancelled", "c": "succeeded"}.items():
+        change(database, "UPDATE run SET state = ? WHERE uuid = ?", (state, runs[name]))
+    event = view(database, runs["a"]).event
+    answer = act(client, f"/events/{event}/retry")
+    assert (answer.status, answer.headers["location"]) == (202, f"/status/{event}")
+    assert answer.json == {"uuid": event, "status": "queued", "runs": [runs["a"], runs["b"]]}
+    assert view(database, runs["c"]).status == "succeeded"
+
+
+def test_cancelling_an_event_cancels_what_has_not_ended(
+    client: Client, database: orm.Database
+) -> None:
+    runs = accepted_runs(database, make_event(), *"abc")
+    change(database, "UPDATE run SET state = 'failed' WHERE uuid = ?", (runs[0],))
+    change(database, "UPDATE run SET state = 'running' WHERE uuid = ?", (runs[1],))
+    event = view(database, runs[0]).event
+    answer = act(client, f"/events/{event}/cancel")
+    assert (answer.status, answer.json["runs"]) == (202, runs[1:])
+    assert view(database, runs[1]).cancelling
+    assert [view(database, run).status for run in runs] == ["failed", "running", "cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("action", "detail"),
+    [
+        ("retry", "none of its runs is failed or cancelled"),
+        ("cancel", "none of its runs is queued or running or retrying"),
+    ],
+)
+def test_an_event_without_such_runs_is_left_alone(client: Client, action: str, detail: str) -> None:
+    uuid = client.send().json["uuid"]
+    assert act(client, f"/events/{uuid}/{action}").problem(409)["detail"] == detail
+
+
+def test_an_event_whose_application_is_gone_says_why_nothing_is_retried(
+    ended: Callable[[orm.State], str], service: rest.Service, database: orm.Database
+) -> None:
+    run = ended(orm.State.FAILED)
+    later = Client(replace(service, applications={}))
+    problem = act(later, f"/events/{view(database, run).event}/retry").problem(409)
+    assert problem["detail"] == "its application hello is not configured any more"
 
 
 # /applications, /workers, /health

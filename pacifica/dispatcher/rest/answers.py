@@ -195,9 +195,9 @@ def explained_document(explained: Sequence[Explained]) -> Json:
     return {"applications": [each.document() for each in explained]}
 
 
-def replayed_document(uuid: str, runs: Sequence[str]) -> Json:
-    """What is told of a replay."""
-    return {"uuid": uuid, "status": orm.State.QUEUED, "runs": list(runs)}
+def acted_document(uuid: str, status: str, runs: Sequence[str]) -> Json:
+    """What is told of a replay, a retry or a cancel of an event: the runs that it made or hit."""
+    return {"uuid": uuid, "status": status, "runs": list(runs)}
 
 
 def run_document(view: orm.RunView) -> dict[str, Json]:

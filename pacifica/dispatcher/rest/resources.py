@@ -5,7 +5,7 @@ import socket
 import time
 import urllib.parse
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -18,7 +18,7 @@ import cherrypy
 from pacifica.dispatcher import events, orm
 from pacifica.dispatcher.adapters import Adapter
 from pacifica.dispatcher.applications import Application, explain, matching
-from pacifica.dispatcher.errors import NotFoundError
+from pacifica.dispatcher.errors import ConflictError, NotFoundError
 from pacifica.dispatcher.events import Json
 from pacifica.dispatcher.leftovers import MAX_FILES, Leftover, leftovers, open_leftover
 from pacifica.dispatcher.publisher import Publisher
@@ -30,6 +30,9 @@ from pacifica.dispatcher.workplace import Workplace
 
 _BY_HAND = ("/dispatch", "org.pacifica.dispatcher.dispatch")
 """Source and type of the event that stands for a run by hand."""
+
+_TO_RETRY = (orm.State.FAILED, orm.State.CANCELLED)
+_TO_CANCEL = (orm.State.QUEUED, orm.State.RUNNING, orm.State.RETRYING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,57 @@ class Service:
         self.publisher.wake()
         return accepted
 
+    def replay(self, view: orm.EventView) -> list[str]:
+        """Run what an event matches today, in the place of its former runs; gives the new ones.
+
+        Raises:
+            ConflictError: it matches nothing, or some of its runs have not ended.
+        """
+        event = events.parse(view.sent)
+        matched = self.matching(event, [run.application for run in view.runs])
+        runs = orm.replay(self.database, view.uuid, event, matched)
+        self.publisher.wake()
+        return runs
+
+    def retry(self, view: orm.EventView) -> list[str]:
+        """Retry those runs of an event that failed or were cancelled; gives them.
+
+        Raises:
+            ConflictError: there are none that can be retried.
+        """
+        retried = self._of_each(
+            view, lambda run: orm.retry(self.database, run, self.applications), _TO_RETRY
+        )
+        self.publisher.wake()
+        return retried
+
+    def cancel(self, view: orm.EventView) -> list[str]:
+        """Cancel those runs of an event that have not ended; gives them.
+
+        Raises:
+            ConflictError: all have ended.
+        """
+        return self._of_each(view, lambda run: orm.ask_to_cancel(self.database, run), _TO_CANCEL)
+
+    @staticmethod
+    def _of_each(
+        view: orm.EventView, act: Callable[[str], object], states: Collection[str]
+    ) -> list[str]:
+        """Act on the runs of an event that are in these states; others may be quicker."""
+        acted: list[str] = []
+        refused = ConflictError(f"none of its runs is {' or '.join(states)}")
+        for run in view.runs:
+            if run.status in states and not run.superseded:
+                try:
+                    act(run.uuid)
+                except ConflictError as exc:
+                    refused = exc
+                else:
+                    acted.append(run.uuid)
+        if not acted:
+            raise refused
+        return acted
+
     def matching(self, event: events.Event, before: Sequence[str]) -> list[Application]:
         """What an event matches today; one that was dispatched by hand has what it had before."""
         if (event.source, event.type) == _BY_HAND:
@@ -98,6 +152,14 @@ class Service:
                 each for each in self.applications.values() if each.dispatch and each.name in before
             ]
         return list(matching(self.applications.values(), event))
+
+
+ACTIONS: Mapping[str, Callable[[Service, orm.EventView], list[str]]] = {
+    "replay": Service.replay,
+    "retry": Service.retry,
+    "cancel": Service.cancel,
+}
+"""What can be done with an event."""
 
 
 class Resource:
@@ -204,18 +266,15 @@ class Event(Resource):
         return answers.answer_json_text(answers.event_text(view))
 
     def POST(self, /, *path: str, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
-        """Replay the event: run what it matches today, in the place of its former runs."""
+        """Replay the event, or cancel or retry those of its runs that can be."""
         requests.parameters(query, {})
-        requests.action(path, "replay")
-        service = self._service
-        view = orm.event(service.database, requests.only_uuid(path[:1]))
-        event = events.parse(view.sent)
-        matched = service.matching(event, [run.application for run in view.runs])
-        runs = orm.replay(service.database, view.uuid, event, matched)
-        service.publisher.wake()
+        action = requests.action(path, *ACTIONS)
+        view = orm.event(self._service.database, requests.only_uuid(path[:1]))
+        runs = ACTIONS[action](self._service, view)
+        status = orm.event(self._service.database, view.uuid).status
         cherrypy.response.status = HTTPStatus.ACCEPTED
         cherrypy.response.headers["Location"] = f"/status/{view.uuid}"
-        return answers.answer_json(answers.replayed_document(view.uuid, runs))
+        return answers.answer_json(answers.acted_document(view.uuid, status, runs))
 
 
 class Status(Resource):
