@@ -263,6 +263,18 @@ def test_every_resource_is_in_the_reference() -> None:
         assert f" /{path}" in text, path
 
 
+def test_the_table_of_requests_is_that_of_the_description() -> None:
+    text = (DOCS / "reference.md").read_text(encoding="utf-8")
+    table = text.partition("\n## HTTP\n")[2].partition("\n### ")[0]
+    rows = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
+    shown = {each.removesuffix("/…") for row in rows for each in re.findall(r"`([^`]*)`", row)}
+    assert shown == {
+        f"{method.upper()} {re.sub(r'{(.*?)}', lambda name: name[1].upper(), address)}"
+        for address, methods in rest.DOCUMENT["paths"].items()
+        for method in methods
+    }
+
+
 @pytest.mark.parametrize(
     "page", [*ROOT.glob("*.md"), *DOCS.glob("*.md")], ids=lambda page: str(page.name)
 )

@@ -1085,7 +1085,7 @@ def test_a_look_at_an_action_does_nothing(
     client: Client, database: orm.Database, target: str
 ) -> None:
     run = published_run(database, application="hello")
-    client.get(target.format(run=run)).problem(404)
+    client.get(target.format(run=run)).problem(405)
     assert view(database, run).status == "queued"
 
 
@@ -1231,6 +1231,10 @@ def test_applications_are_shown_with_their_counts(client: Client) -> None:
     assert (shown["add"]["dispatch"], shown["add"]["way"]) == (True, "handler")
 
 
+def test_the_interface_is_described_without_the_database(gone: Client) -> None:
+    assert gone.get("/openapi.json").json == rest.DOCUMENT
+
+
 @pytest.mark.parametrize("target", ["/health/live", "/health/ready"])
 def test_a_healthy_service_says_so(client: Client, target: str) -> None:
     assert client.get(target).json == {"status": "ok"}
@@ -1250,6 +1254,7 @@ def test_a_service_without_its_database_is_alive(gone: Client) -> None:
         "/nothing", "/nothing/at/all", f"/status/{NOWHERE}/more", f"/events/{NOWHERE}/more",
         f"/runs/{NOWHERE}/nothing", f"/runs/{NOWHERE}/output/more", "/applications/more",
         "/health", "/health/nothing", "/health/live/more", "/health/ready/more", "/favicon.ico",
+        "/openapi.json/more",
         "/%FF", "/../etc/passwd", "/" + "x" * 5000,
     ],
 )  # fmt: skip
@@ -1260,11 +1265,12 @@ def test_what_is_not_there(client: Client, target: str) -> None:
 @pytest.mark.parametrize(
     "target",
     [
-        "/receive/more", "/nothing", f"/{NOWHERE}", f"/events/{NOWHERE}", f"/runs/{NOWHERE}",
-        "/runs", "/runs/cancel", f"/events/{NOWHERE}/retry", f"/events/{NOWHERE}/replay/more",
-        f"/runs/{NOWHERE}/output", f"/runs/{NOWHERE}/replay", f"/runs/{NOWHERE}/Cancel",
+        "/receive/more", "/nothing", f"/{NOWHERE}", "/runs", f"/events/{NOWHERE}/replay/more",
+        "/applications/nobody/pause", "/applications/hello/stop",
+        f"/runs/{NOWHERE}/replay", f"/runs/{NOWHERE}/Cancel",
         f"/runs/{NOWHERE}/cancel/more", f"/runs/{NOWHERE}/__class__",
         f"/runs/{NOWHERE}/cancel", f"/runs/{NOWHERE}/retry", f"/events/{NOWHERE}/replay",
+        f"/events/{NOWHERE}/cancel", f"/events/{NOWHERE}/retry",
     ],
 )  # fmt: skip
 def test_there_is_nothing_to_post_to(client: Client, target: str) -> None:
@@ -1327,7 +1333,8 @@ def test_an_unknown_parameter_is_refused(
 @pytest.mark.parametrize(
     "target",
     ["/status?uuid=1", "/status/{event}?uuid=1", "/runs/{run}?uuid=1", "/runs/{run}?part=output",
-     "/dispatch/add/1?application=mul", "/health/live?x=1", "/health/ready?x=1", "/health?live=1"],
+     "/dispatch/add/1?application=mul", "/health/live?x=1", "/health/ready?x=1", "/health?live=1",
+     "/openapi.json?x=1"],
 )  # fmt: skip
 def test_a_parameter_with_the_name_of_a_variable_is_no_failure_of_ours(
     client: Client, database: orm.Database, target: str
@@ -1384,12 +1391,16 @@ _ALLOWED = {
     "/events": {*_READ, "OPTIONS", "POST"},
     "/": {*_READ, "OPTIONS", "POST"},
     f"/status/{NOWHERE}": _READ,
-    f"/events/{NOWHERE}": {*_READ, "POST"},
-    f"/events/{NOWHERE}/replay": {*_READ, "POST"},
-    f"/runs/{NOWHERE}": {*_READ, "POST"},
-    f"/runs/{NOWHERE}/cancel": {*_READ, "POST"},
-    f"/runs/{NOWHERE}/output": {*_READ, "POST"},
-    "/dispatch/add/1": _READ,
+    f"/events/{NOWHERE}": _READ,
+    f"/events/{NOWHERE}/replay": {"POST"},
+    f"/runs/{NOWHERE}": _READ,
+    f"/runs/{NOWHERE}/cancel": {"POST"},
+    f"/runs/{NOWHERE}/output": _READ,
+    f"/runs/{NOWHERE}/files/a/b": _READ,
+    "/applications/add": _READ,
+    "/applications/add/pause": {"POST"},
+    "/dispatch/add": {"GET"},
+    "/dispatch/add/1/2": {"GET"},
     "/applications": _READ,
     "/health/live": _READ,
     "/health/ready": _READ,

@@ -33,7 +33,11 @@ from pacifica.dispatcher.rest.streams import TooManyStreamsError
 
 _log = logging.getLogger(__name__)
 
-_PROBLEM: Final = "application/problem+json"
+PROBLEM: Final = "application/problem+json"
+
+TIMES: Final = frozenset({"queued", "started", "finished", "due"})
+"""The members of views that are times."""
+
 _MAX_LOGGED: Final = 1000
 _RETRY_AFTER: Final = 5  # seconds
 
@@ -125,13 +129,13 @@ def answer_http_error(status: str, message: str, **_: object) -> bytes:
 def without_padding() -> None:
     """Undo what CherryPy does for browsers of old: blanks up to 512 bytes around an error."""
     response = cherrypy.response
-    if response.headers.get("Content-Type") == _PROBLEM:
+    if response.headers.get("Content-Type") == PROBLEM:
         response.body = [b"".join(response.body).strip(b" \n") + b"\n"]
         response.headers.pop("Content-Length", None)
 
 
 def _problem(status: HTTPStatus, detail: str, problems: Sequence[Problem] = ()) -> bytes:
-    cherrypy.response.headers["Content-Type"] = _PROBLEM
+    cherrypy.response.headers["Content-Type"] = PROBLEM
     document: dict[str, Json] = {
         "type": "about:blank",
         "title": status.phrase,
@@ -300,6 +304,5 @@ def dumps(value: Json) -> str:
 
 def _with_times(view: orm.RunView | orm.AttemptView | orm.Running) -> dict[str, Json]:
     return {
-        name: timestamp(value) if name in {"queued", "started", "finished", "due"} else value
-        for name, value in asdict(view).items()
+        name: timestamp(value) if name in TIMES else value for name, value in asdict(view).items()
     }

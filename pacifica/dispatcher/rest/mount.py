@@ -2,11 +2,12 @@
 
 import urllib.parse
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 import cherrypy
 
-from pacifica.dispatcher.rest import answers
+from pacifica.dispatcher.rest import answers, openapi
 from pacifica.dispatcher.rest.resources import RESOURCES, Resource, Service
 
 
@@ -16,6 +17,15 @@ class _Paths(cherrypy.dispatch.MethodDispatcher):  # type: ignore[misc] # Cherry
     def __init__(self, resources: Mapping[str, Resource]) -> None:
         super().__init__()
         self._resources = resources
+
+    def __call__(self, path: str) -> None:
+        """Choose what answers; a method that only other addresses of the resource take is 405."""
+        super().__call__(path)
+        methods = openapi.methods([part for part in path.split("/") if part])
+        if methods:
+            cherrypy.response.headers["Allow"] = ", ".join(sorted(methods))
+            if cherrypy.request.method not in methods:
+                cherrypy.request.handler = cherrypy.HTTPError(HTTPStatus.METHOD_NOT_ALLOWED.value)
 
     def find_handler(self, path: str) -> tuple[Resource | None, list[str]]:
         """The resource, and the parts of the path that are left."""

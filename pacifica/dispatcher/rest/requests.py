@@ -17,11 +17,12 @@ Readers = Mapping[str, Callable[[str], Any]]
 """The parameters that are known, and what reads each."""
 
 STREAMS: Final = ("stdout", "stderr")
+STATUSES: Final = ("unmatched", *State)
+MAX_LIMIT: Final = 500
 DEFAULT_LIMIT: Final = 50
 
 _DRAINED: Final = 16 * 1024**2
 _CHUNK: Final = 64 * 1024
-_MAX_LIMIT: Final = 500
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TEXT: Final = frozenset({"text/plain", "text/*"})
 _WEIGHT: Final = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
@@ -181,16 +182,15 @@ def parameters(query: Query, readers: Readers) -> dict[str, Any]:
 
 def limit(text: str) -> int:
     """How many things to give at the most."""
-    if not re.fullmatch(r"\d{1,4}", text, re.ASCII) or not 1 <= int(text) <= _MAX_LIMIT:
-        raise RequestError(f"limit is a number from 1 to {_MAX_LIMIT}")
+    if not re.fullmatch(r"\d{1,4}", text, re.ASCII) or not 1 <= int(text) <= MAX_LIMIT:
+        raise RequestError(f"limit is a number from 1 to {MAX_LIMIT}")
     return int(text)
 
 
 def status(text: str) -> str:
     """The status of an event."""
-    known = ["unmatched", *State]
-    if text not in known:
-        raise RequestError(f"status is one of {', '.join(known)}")
+    if text not in STATUSES:
+        raise RequestError(f"status is one of {', '.join(STATUSES)}")
     return text
 
 

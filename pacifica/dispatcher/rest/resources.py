@@ -22,7 +22,7 @@ from pacifica.dispatcher.errors import ConflictError, NotFoundError
 from pacifica.dispatcher.events import Json
 from pacifica.dispatcher.leftovers import MAX_FILES, Leftover, leftovers, open_leftover
 from pacifica.dispatcher.publisher import Publisher
-from pacifica.dispatcher.rest import answers, follow, requests, transcript
+from pacifica.dispatcher.rest import answers, follow, openapi, requests, transcript
 from pacifica.dispatcher.rest.requests import Query
 from pacifica.dispatcher.rest.streams import Streams
 from pacifica.dispatcher.rest.webhook import Webhook
@@ -307,11 +307,6 @@ class Dispatch(Resource):
         cherrypy.response.headers["Location"] = f"/status/{accepted.uuid}"
         return answers.answer_text(accepted.uuid)
 
-    def HEAD(self, /, *_: str, **__: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
-        """Refuse: who asks what GET would answer does not want a run."""
-        cherrypy.response.headers["Allow"] = "GET"
-        raise cherrypy.HTTPError(HTTPStatus.METHOD_NOT_ALLOWED.value)
-
 
 class Runs(Resource):
     """Runs, and what they printed."""
@@ -521,6 +516,15 @@ class Ready(Resource):
         return answers.answer_json({"status": "ok"})
 
 
+class Description(Resource):
+    """What the addresses take and answer."""
+
+    def GET(self, /, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+        """The OpenAPI document."""
+        requests.parameters(query, {})
+        return answers.answer_json(openapi.DOCUMENT)
+
+
 def _never() -> bool:
     return False
 
@@ -540,6 +544,7 @@ RESOURCES: Mapping[str, type[Resource]] = {
     "explain": Explain,
     "health/live": Live,
     "health/ready": Ready,
+    "openapi.json": Description,
 }
 """What stands at each path; below those that end with a slash, the rest is its own to read."""
 
