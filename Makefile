@@ -1,5 +1,5 @@
-# One command for each thing: `make run`, `make test`, `make check`, `make chaos`, `make bench`,
-# `make wheel`.
+# One command for each thing: `make run`, `make test`, `make check`, `make chaos`, `make fuzz`,
+# `make bench`, `make wheel`.
 # Each sets up .venv as far as it needs it, again only when pyproject.toml has changed.
 # ARGS are handed on: make run ARGS="--port 9000", make test ARGS="tests/unit -x".
 
@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-.PHONY: run test check chaos bench wheel clean
+.PHONY: run test check chaos fuzz bench wheel clean
 
 run: $(VENV)/run.stamp
 	@exec $(BIN)/pacifica-dispatcher standalone $(ARGS)
@@ -25,6 +25,9 @@ check: $(VENV)/check.stamp
 
 chaos: $(VENV)/test.stamp
 	$(BIN)/python -m chaos $(ARGS)
+
+fuzz: $(VENV)/fuzz.stamp
+	$(BIN)/python -m fuzz $(ARGS)
 
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -46,6 +49,10 @@ $(VENV)/run.stamp: pyproject.toml
 
 $(VENV)/test.stamp: $(VENV)/run.stamp
 	@$(PIP) install --group test
+	@touch $@
+
+$(VENV)/fuzz.stamp: $(VENV)/test.stamp
+	@$(PIP) install --group fuzz
 	@touch $@
 
 $(VENV)/check.stamp: $(VENV)/test.stamp

@@ -166,7 +166,8 @@ def checkout(site: Site) -> Site:
     """A checkout whose environment is that of the tests, so that nothing is installed again."""
     for name in ("Makefile", "pyproject.toml", "config.ini"):
         shutil.copy(ROOT / name, site.folder)
-    (site.folder / "tests").symlink_to(ROOT / "tests")
+    for name in ("tests", "fuzz"):
+        (site.folder / name).symlink_to(ROOT / name)
     environment = site.folder / ".venv"
     environment.mkdir()
     for entry in Path(sys.prefix).iterdir():

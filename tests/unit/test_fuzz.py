@@ -1,0 +1,36 @@
+"""The seeds of the fuzz run, what it has found among them: each is read in time, or refused."""
+
+from pathlib import Path
+
+import pytest
+
+from fuzz import targets
+
+CORPUS = Path(targets.__file__).parent / "corpus"
+SEEDS = sorted(CORPUS.glob("*/*"))
+
+
+def test_every_target_has_seeds() -> None:
+    assert {seed.parent.name for seed in SEEDS} == set(targets.TARGETS)
+
+
+def test_what_stands_between_two_marks_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    fed: list[bytes] = []
+    monkeypatch.setattr(targets, "TARGETS", {"kept": fed.append})
+    for text in (b"a~bc~d", b"a~bc", b"~~a", b"~a~b~"):
+        targets.try_input("kept", text)
+    assert len(fed[0]) == 64 * 1024
+    assert fed[0].startswith(b"abcbc")
+    assert fed[0].endswith(b"bcd")
+    assert fed[1:] == [b"a~bc", b"~~a", b"~a~b~"]
+
+
+def test_an_input_that_takes_too_long_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets, "PATIENCE", 0.0)
+    with pytest.raises(targets.SlowError):
+        targets.try_input("json", b"[1]")
+
+
+@pytest.mark.parametrize("seed", SEEDS, ids=lambda seed: f"{seed.parent.name}-{seed.stem}")
+def test_a_seed(seed: Path) -> None:
+    targets.try_input(seed.parent.name, seed.read_bytes())
