@@ -29,6 +29,7 @@ VARYING = [
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UUID"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "TIME"),
     (r'"host": "[^"]*"', '"host": "HOST"'),
+    (r"\b\d\.\ds\b", "TOOK"),
 ]
 """What differs between two runs of a command."""
 
@@ -145,7 +146,12 @@ class Reader:
     def _run(self, command: str) -> subprocess.CompletedProcess[str]:
         script = f'set -a; . "{self._memory}"; cd "$PWD"\n{self._localized(command)}\n'
         script += f'status=$?; export -p > "{self._memory}"; exit $status'
-        environment = {**os.environ, "PATH": self._path, "PYTEST_ADDOPTS": "--collect-only -q"}
+        environment = {
+            **os.environ,
+            "PATH": self._path,
+            "PYTEST_ADDOPTS": "--collect-only -q",
+            "DISPATCHER_URL": self._site.url,
+        }
         return subprocess.run(
             ["sh", "-c", script],
             env=environment,
@@ -248,14 +254,29 @@ def test_every_key_is_in_the_reference_with_its_default(section: str) -> None:
             assert readers[key](shown[key]) == defaults[key], key
 
 
-def test_every_command_and_option_is_in_the_reference() -> None:
+def commands(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:
+    """A group and all commands in it, by what is typed for them."""
+    yield name, group
+    for each in group.commands.values():
+        if isinstance(each, click.Group):
+            yield from commands(each, f"{name} {each.name}")
+        else:
+            yield f"{name} {each.name}", each
+
+
+COMMANDS = dict(commands(cli.main, "pacifica-dispatcher"))
+
+
+@pytest.mark.parametrize("typed", COMMANDS)
+def test_every_command_and_option_has_help_and_is_in_the_reference(typed: str) -> None:
+    command = COMMANDS[typed]
     text = (DOCS / "reference.md").read_text(encoding="utf-8")
-    assert isinstance(cli.main, click.Group)
-    for command in (cli.main, *cli.main.commands.values()):
-        if command is not cli.main:
-            assert f"`pacifica-dispatcher {command.name}`" in text
-        for option in (name for each in command.params for name in each.opts):
-            assert f"`{option}" in text, option
+    assert command.help
+    assert isinstance(command, click.Group) or f"`{typed}`" in text
+    for option in command.params:
+        assert isinstance(option, click.Argument) or getattr(option, "help", None), option
+        for name in option.opts if isinstance(option, click.Option) else ():
+            assert f"`{name}" in text, name
 
 
 def test_every_resource_is_in_the_reference() -> None:

@@ -1,7 +1,7 @@
 """The database: tables, every transition of a run, every query. Nothing else touches it."""
 
 from pacifica.dispatcher.orm.accept import Accepted, Matched, accept
-from pacifica.dispatcher.orm.database import Database
+from pacifica.dispatcher.orm.database import Database, Schema
 from pacifica.dispatcher.orm.intake import Intake
 from pacifica.dispatcher.orm.overview import (
     MOST,
@@ -98,6 +98,7 @@ __all__ = [
     "Registration",
     "RunView",
     "Running",
+    "Schema",
     "State",
     "Summary",
     "Waiting",

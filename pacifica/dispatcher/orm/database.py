@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,26 @@ _DOWN = re.compile(
 """What a server, or its machine, says when nobody can be connected."""
 
 _MIGRATION_LOCK = "pacifica.dispatcher migrations"
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """How far the tables are, by the names of migrations, in their order.
+
+    Attributes:
+        applied: those that were.
+        missing: those that are yet to be.
+        unknown: those of `applied` that a later version of the dispatcher has made.
+    """
+
+    applied: tuple[str, ...]
+    missing: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+    @property
+    def version(self) -> str:
+        """The last migration that was applied."""
+        return self.applied[-1] if self.applied else "nothing"
 
 
 class Database:
@@ -131,6 +152,22 @@ class Database:
         with self._connected():
             yield
 
+    def schema(self) -> Schema:
+        """How far the tables are; nothing is changed, and no file made.
+
+        Raises:
+            DatabaseUnavailableError: the database cannot be reached.
+        """
+        if not self.is_server and not Path(self.peewee.database).exists():
+            return Schema((), tuple(each.name for each in self._runner().migrations()), ())
+        with self.reading():
+            found = self._runner().status()
+        return Schema(
+            tuple(each.name for each in found if each.applied),
+            tuple(each.name for each in found if not each.applied),
+            tuple(each.name for each in found if not each.path),
+        )
+
     def check(self) -> None:
         """Ask the database for something.
 
@@ -220,11 +257,14 @@ class Database:
             self.peewee.close()
 
     def _migrate(self) -> None:
-        folder = str(Path(migrations.__file__).parent)
         with self._connected():
             self._write_ahead()
             with self._only_one():
-                Runner(self.peewee, folder, table_name="schema_migration").up()
+                self._runner().up()
+
+    def _runner(self) -> Any:  # noqa: ANN401 - peewee is untyped
+        folder = str(Path(migrations.__file__).parent)
+        return Runner(self.peewee, folder, table_name="schema_migration")
 
     def _write_ahead(self) -> None:
         """Give SQLite a write-ahead log, for good; it does not wait for others by itself here."""

@@ -52,6 +52,16 @@ def held_lock(file: Path) -> Iterator[sqlite3.Connection]:
 MIGRATIONS = len(list(Path(migrations.__file__).parent.glob("0*.py")))
 
 
+def test_the_schema_is_told_before_and_after(database_url: str) -> None:
+    database = orm.Database(database_url)
+    before = database.schema()
+    assert (before.version, before.applied, len(before.missing)) == ("nothing", (), MIGRATIONS)
+    database.prepare(attempts=1, wait=0)
+    after = orm.Schema(applied=before.missing, missing=(), unknown=())
+    assert (database.schema(), after.version) == (after, before.missing[-1])
+    database.close()
+
+
 def test_tables_are_made_once(database: orm.Database) -> None:
     orm.accept(database, [(make_event(), [])])
     database.prepare(attempts=1, wait=0)

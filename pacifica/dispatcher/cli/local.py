@@ -1,82 +1,73 @@
-"""The command line."""
+"""The commands that work here, with the INI file: the servers, and trying a configuration."""
 
 import json
-import logging
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from pacifica.dispatcher import applications, config, events, review, standalone, trial, wsgi
-from pacifica.dispatcher.config import Settings
 from pacifica.dispatcher.errors import DispatcherError, EventError
-from pacifica.dispatcher.filters import Explanation
+
+if TYPE_CHECKING:
+    from pacifica.dispatcher.applications import Explained
+    from pacifica.dispatcher.config import Settings
+    from pacifica.dispatcher.events import Event
+    from pacifica.dispatcher.filters import Explanation
 
 _File = click.Path(exists=True, dir_okay=False, path_type=Path)
 
-
-def _server_options(command: Callable[..., None]) -> Callable[..., None]:
-    for option in (
-        click.option("-a", "--address", help="Listen on this address."),
-        click.option("-p", "--port", type=click.IntRange(1, 65535), help="Listen on this port."),
-        click.option("--cp-config", type=_File, help="A CherryPy configuration file."),
-        _config_option,
-    ):
-        command = option(command)
-    return command
-
-
-_config_option = click.option(
+config_option = click.option(
     "-c",
     "--config",
     "config_file",
     type=_File,
     help="The INI file; else $DISPATCHER_CONFIG, ./config.ini, ~/.pacifica-dispatcher/config.ini.",
 )
+"""The option that names the INI file."""
 
 
-@click.group(invoke_without_command=True)
-@_server_options
-@click.version_option(package_name="pacifica-dispatcher")
-@click.pass_context
-def main(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - click's options
-    """When a CloudEvent arrives, the right application runs, and anyone can see what happened.
-
-    Without a command it serves HTTP, as `serve` does.
-    """
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("pacifica.dispatcher").setLevel(logging.INFO)
-    if context.invoked_subcommand is None:
-        context.invoke(serve, **options)
-    elif any(value is not None for value in options.values()):
-        raise click.UsageError(f"put the options after {context.invoked_subcommand}")
+def server_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a server."""
+    for option in (
+        click.option("-a", "--address", help="Listen on this address."),
+        click.option("-p", "--port", type=click.IntRange(1, 65535), help="Listen on this port."),
+        click.option("--cp-config", type=_File, help="A CherryPy configuration file."),
+        config_option,
+    ):
+        command = option(command)
+    return command
 
 
-@main.command()
-@_server_options
+@click.command()
+@server_options
 def serve(config_file: Path | None, cp_config: Path | None, **server: Any) -> None:  # noqa: ANN401
     """Serve HTTP: accept events, answer what became of them."""
-    settings = _settings(config_file, server)
+    from pacifica.dispatcher import wsgi
+
+    settings = load_settings(config_file, server)
     _run(lambda: wsgi.serve(settings, cp_config, lambda url: click.echo(f"Listening on {url}/")))
 
 
-@main.command("standalone")
-@_server_options
-def standalone_(config_file: Path | None, cp_config: Path | None, **server: Any) -> None:  # noqa: ANN401
+@click.command()
+@server_options
+def standalone(config_file: Path | None, cp_config: Path | None, **server: Any) -> None:  # noqa: ANN401
     """Serve HTTP and run applications on this machine, with no broker to set up."""
-    settings = _settings(config_file, server)
+    from pacifica.dispatcher import standalone
+
+    settings = load_settings(config_file, server)
     _run(lambda: standalone.run(settings, cp_config, _welcome))
 
 
-@main.command()
-@_config_option
+@click.command()
+@config_option
 def check(config_file: Path | None) -> None:
     """Check the configuration; exit code 2 and every problem when it cannot be used."""
-    settings = _settings(config_file, {})
+    from pacifica.dispatcher import review
+
+    settings = load_settings(config_file, {})
     file = settings.file or "defaults"
     click.echo(f"{file}: fine")
     for application in settings.applications.values():
@@ -87,8 +78,8 @@ def check(config_file: Path | None) -> None:
         click.echo(f"warning: {file}: {warning}", err=True)
 
 
-@main.command()
-@_config_option
+@click.command()
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="For programs: JSON.")
 @click.argument("event", type=click.File("rb"))
 @click.pass_context
@@ -99,7 +90,9 @@ def explain(
 
     The exit code is 3 when none would.
     """
-    settings = _settings(config_file, {})
+    from pacifica.dispatcher import applications
+
+    settings = load_settings(config_file, {})
     explained = applications.explain(settings.applications.values(), _event(event))
     if as_json:
         click.echo(json.dumps({"applications": [each.document() for each in explained]}))
@@ -110,8 +103,8 @@ def explain(
         context.exit(3)
 
 
-@main.command("run")
-@_config_option
+@click.command()
+@config_option
 @click.option("--application", "name", required=True, help="The application to run.")
 @click.option(
     "--data",
@@ -119,14 +112,16 @@ def explain(
     help="Keep its files in this folder; else they are removed.",
 )
 @click.argument("event", type=click.File("rb"))
-def run_(config_file: Path | None, name: str, data: Path | None, event: BinaryIO) -> None:
+def run(config_file: Path | None, name: str, data: Path | None, event: BinaryIO) -> None:
     """Run one application on the event in a file (- is standard input), here and now.
 
     It needs no database, broker or worker. What the application prints is shown; its result, the
     working directory that was kept, and an error come on standard error. The exit code is 1 when
     it failed.
     """
-    settings = _settings(config_file, {})
+    from pacifica.dispatcher import trial
+
+    settings = load_settings(config_file, {})
     application = settings.applications.get(name)
     if application is None:
         raise click.BadParameter(f"there is none of the name {name}", param_hint="--application")
@@ -142,8 +137,10 @@ def run_(config_file: Path | None, name: str, data: Path | None, event: BinaryIO
         raise SystemExit(1)
 
 
-def _event(file: BinaryIO) -> events.Event:
+def _event(file: BinaryIO) -> "Event":
     """The event in a file, in JSON."""
+    from pacifica.dispatcher import events
+
     try:
         [read] = events.receive("application/cloudevents+json", file.read()).events
     except EventError as exc:
@@ -152,7 +149,7 @@ def _event(file: BinaryIO) -> events.Event:
     return read
 
 
-def _in_words(explained: Iterable[applications.Explained]) -> Iterator[str]:
+def _in_words(explained: "Iterable[Explained]") -> Iterator[str]:
     for each in explained:
         note = f" ({each.note})" if each.note else ""
         yield f"{each.application}: {'matched' if each.matched else 'not matched'}{note}"
@@ -160,7 +157,7 @@ def _in_words(explained: Iterable[applications.Explained]) -> Iterator[str]:
             yield from _clause_in_words(clause, "  ")
 
 
-def _clause_in_words(clause: Explanation, margin: str) -> Iterator[str]:
+def _clause_in_words(clause: "Explanation", margin: str) -> Iterator[str]:
     found = clause.error or ("" if clause.parts else f"found {json.dumps(clause.value)}")
     yield f"{margin}{'yes' if clause.held else 'no '}  {clause.clause}{found and ': '}{found}"
     for part in clause.parts:
@@ -173,7 +170,10 @@ def _welcome(url: str) -> None:
     click.echo("Ctrl-C stops it.")
 
 
-def _settings(file: Path | None, server: dict[str, Any]) -> Settings:
+def load_settings(file: Path | None, server: dict[str, Any]) -> "Settings":
+    """The settings, with what was given for the server; a file that cannot be used ends it all."""
+    from pacifica.dispatcher import config
+
     try:
         settings = config.load(file)
     except DispatcherError as exc:

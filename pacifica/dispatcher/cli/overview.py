@@ -1,0 +1,28 @@
+"""applications and workers: what a server runs, and where."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from pacifica.dispatcher.cli.options import asks
+
+if TYPE_CHECKING:
+    from pacifica.dispatcher.cli.session import Session
+
+
+@click.command()
+@asks
+def applications(session: "Session") -> None:
+    """List applications and count their runs."""
+    from pacifica.dispatcher.cli import views
+
+    session.show(session.client.get("/applications", "applications"), views.applications)
+
+
+@click.command()
+@asks
+def workers(session: "Session") -> None:
+    """List workers, queues, and what waits and why."""
+    from pacifica.dispatcher.cli import views
+
+    session.show(session.client.get("/workers", "workers"), views.workers)
