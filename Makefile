@@ -1,5 +1,5 @@
 # One command for each thing: `make run`, `make test`, `make check`, `make chaos`, `make fuzz`,
-# `make bench`, `make wheel`.
+# `make bench`, `make screenshots`, `make wheel`.
 # Each sets up .venv as far as it needs it, again only when pyproject.toml has changed.
 # ARGS are handed on: make run ARGS="--port 9000", make test ARGS="tests/unit -x".
 
@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-.PHONY: run test check chaos fuzz bench wheel clean
+.PHONY: run test check chaos fuzz bench screenshots wheel clean
 
 run: $(VENV)/run.stamp
 	@exec $(BIN)/pacifica-dispatcher standalone $(ARGS)
@@ -31,6 +31,9 @@ fuzz: $(VENV)/fuzz.stamp
 
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m benchmarks $(ARGS)
+
+screenshots: $(VENV)/test.stamp
+	$(BIN)/python -m tests.screenshots docs/screenshots
 
 wheel: $(VENV)/run.stamp
 	$(RM) -r build dist

@@ -1,4 +1,4 @@
-"""Writing the answer to the current request: JSON, plain text, and problems (RFC 9457)."""
+"""Writing the answer to the current request: JSON, plain text, pages, problems (RFC 9457)."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import cherrypy
 
-from pacifica.dispatcher import events, orm
+from pacifica.dispatcher import events, orm, page
 from pacifica.dispatcher.applications import Application, Explained
 from pacifica.dispatcher.command import Command
 from pacifica.dispatcher.errors import (
@@ -28,7 +28,13 @@ from pacifica.dispatcher.errors import (
 )
 from pacifica.dispatcher.events import Json
 from pacifica.dispatcher.leftovers import Leftover, chunks
-from pacifica.dispatcher.rest.requests import RequestError, TooLargeError, UuidError
+from pacifica.dispatcher.rest.requests import (
+    ForeignSiteError,
+    RequestError,
+    TooLargeError,
+    UuidError,
+    prefers_html,
+)
 from pacifica.dispatcher.rest.streams import TooManyStreamsError
 
 _log = logging.getLogger(__name__)
@@ -38,13 +44,19 @@ PROBLEM: Final = "application/problem+json"
 TIMES: Final = frozenset({"queued", "started", "finished", "due"})
 """The members of views that are times."""
 
+_POLICY: Final = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 _MAX_LOGGED: Final = 1000
+_OUR_FAULT: Final = HTTPStatus.INTERNAL_SERVER_ERROR
 _RETRY_AFTER: Final = 5  # seconds
 
 _STATUS: Final[Mapping[type[DispatcherError], HTTPStatus]] = {
     EventError: HTTPStatus.BAD_REQUEST,
     RequestError: HTTPStatus.BAD_REQUEST,
     SignatureError: HTTPStatus.FORBIDDEN,
+    ForeignSiteError: HTTPStatus.FORBIDDEN,
     NotFoundError: HTTPStatus.NOT_FOUND,
     ConflictError: HTTPStatus.CONFLICT,
     TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -97,6 +109,18 @@ def answer_text(text: str) -> bytes:
     return text.encode("utf-8")
 
 
+def answer_page(text: str) -> bytes:
+    """Answer with a page that loads nothing from elsewhere and is shown in no frame."""
+    headers = cherrypy.response.headers
+    headers["Content-Type"] = "text/html;charset=utf-8"
+    headers["Content-Security-Policy"] = _POLICY
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "same-origin"
+    headers["Cache-Control"] = "no-store"
+    headers["Vary"] = "Accept"
+    return text.encode()
+
+
 def answer_nothing() -> bytes:
     """Answer with an empty body."""
     cherrypy.response.headers.pop("Content-Type", None)
@@ -106,10 +130,10 @@ def answer_nothing() -> bytes:
 def answer_exception() -> None:
     """Answer with the problem that the exception at hand is; log what is our fault in full."""
     exc = sys.exc_info()[1]
-    status = next((_STATUS[kind] for kind in type(exc).__mro__ if kind in _STATUS), None)
-    if status is None:
+    status = _status_of(exc)
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("a request failed: %r", cherrypy.request.path_info[:200], exc_info=exc)
-        status, detail = HTTPStatus.INTERNAL_SERVER_ERROR, "the dispatcher failed; its log says how"
+        detail = "the dispatcher failed; its log says how"
     else:
         detail = str(exc)
     problems = exc.problems if isinstance(exc, EventError) else ()
@@ -119,6 +143,12 @@ def answer_exception() -> None:
         cherrypy.response.headers["Retry-After"] = str(_RETRY_AFTER)
     cherrypy.response.status = status
     cherrypy.response.body = [_problem(status, detail, problems)]
+
+
+def _status_of(exc: BaseException | None) -> HTTPStatus:
+    """The status of an answer that says what is wrong; 500 for what is our fault."""
+    kinds = type(exc).__mro__
+    return next((_STATUS[kind] for kind in kinds if kind in _STATUS), _OUR_FAULT)
 
 
 def answer_http_error(status: str, message: str, **_: object) -> bytes:
@@ -135,6 +165,9 @@ def without_padding() -> None:
 
 
 def _problem(status: HTTPStatus, detail: str, problems: Sequence[Problem] = ()) -> bytes:
+    """A page for who prefers it, else JSON."""
+    if prefers_html():
+        return answer_page(page.problem(status.phrase, "; ".join([detail, *map(str, problems)])))
     cherrypy.response.headers["Content-Type"] = PROBLEM
     document: dict[str, Json] = {
         "type": "about:blank",

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import cherrypy
 
 from pacifica.dispatcher.rest import answers, openapi
+from pacifica.dispatcher.rest.pages import PAGES
 from pacifica.dispatcher.rest.resources import RESOURCES, Resource, Service
 
 
@@ -89,7 +90,7 @@ class _Application(cherrypy.Application):  # type: ignore[misc] # CherryPy is un
 
 def application(service: Service) -> Any:  # noqa: ANN401 - CherryPy is untyped
     """The WSGI application of all resources."""
-    resources = {path: kind(service) for path, kind in RESOURCES.items()}
+    resources = {path: kind(service) for path, kind in {**RESOURCES, **PAGES}.items()}
     configuration = {
         "/": {
             "request.dispatch": _Paths(resources),

@@ -1,6 +1,7 @@
 """Reading the current request: its body, what it prefers, its path and its parameters."""
 
 import re
+import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -22,6 +23,7 @@ MAX_LIMIT: Final = 500
 DEFAULT_LIMIT: Final = 50
 
 _DRAINED: Final = 16 * 1024**2
+_MAX_FIELD: Final = 1024  # bytes
 _CHUNK: Final = 64 * 1024
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TEXT: Final = frozenset({"text/plain", "text/*"})
@@ -31,6 +33,10 @@ _OFFERED: Final = _TEXT | {"application/json", "application/*", "*/*"}
 
 class RequestError(DispatcherError):
     """A request that cannot be answered as it was made: a parameter, a header, a short body."""
+
+
+class ForeignSiteError(DispatcherError):
+    """A page of another site asks for something to be done."""
 
 
 class UuidError(DispatcherError):
@@ -132,6 +138,30 @@ def _weighted(accepted: str) -> tuple[float, str]:
     return float(weight[1]) if _WEIGHT.fullmatch(weight[1]) else 0.0, kind.strip()
 
 
+def prefers_html() -> bool:
+    """Whether Accept puts HTML before JSON, as a browser does."""
+    accept = cherrypy.request.headers.get("Accept", "").lower()
+    if "text/html" not in accept:
+        return False
+    weights = {kind: weight for weight, kind in map(_weighted, accept.split(","))}
+    return weights["text/html"] > 0 and weights["text/html"] >= weights.get("application/json", 0.0)
+
+
+def prefers_page() -> bool:
+    """Whether Accept asks for a page, or for what changes on it."""
+    return prefers_html() or prefers_events()
+
+
+def check_same_site() -> None:
+    """Let no other site's page act through the browser of who may (Fetch Metadata, W3C).
+
+    Raises:
+        ForeignSiteError: the browser says that another site asks.
+    """
+    if cherrypy.request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
+        raise ForeignSiteError("a page of another site may not do this")
+
+
 def prefers_events() -> bool:
     """Whether Accept asks for server-sent events, as an EventSource does."""
     return "text/event-stream" in cherrypy.request.headers.get("Accept", "")
@@ -178,6 +208,23 @@ def parameters(query: Query, readers: Readers) -> dict[str, Any]:
             raise RequestError(f"{name} is given twice")
         found[name] = readers[name](text)
     return found
+
+
+def form(most: int) -> dict[str, list[str]]:
+    """The fields of the form in the request's body (application/x-www-form-urlencoded).
+
+    Args:
+        most: fields that it may have.
+
+    Raises:
+        RequestError: it has more, or is none.
+        TooLargeError: it is larger than so many fields of ours are.
+    """
+    try:
+        text = body(_MAX_FIELD * most).decode("ascii")
+        return urllib.parse.parse_qs(text, keep_blank_values=True, max_num_fields=most)
+    except ValueError as exc:
+        raise RequestError("this is no form of ours") from exc
 
 
 def limit(text: str) -> int:

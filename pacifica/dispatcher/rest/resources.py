@@ -6,7 +6,7 @@ import time
 import urllib.parse
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -23,6 +23,7 @@ from pacifica.dispatcher.events import Json
 from pacifica.dispatcher.leftovers import MAX_FILES, Leftover, leftovers, open_leftover
 from pacifica.dispatcher.publisher import Publisher
 from pacifica.dispatcher.rest import answers, follow, openapi, requests, transcript
+from pacifica.dispatcher.rest.live import LivePages
 from pacifica.dispatcher.rest.requests import Query
 from pacifica.dispatcher.rest.streams import Streams
 from pacifica.dispatcher.rest.webhook import Webhook
@@ -50,6 +51,7 @@ class Service:
         streams: the places of answers that stay open.
         directory: where workers make their working directories, as far as it is seen from here.
         adapters: those that are configured, by name.
+        live: what is shown to those who look at pages now.
     """
 
     database: orm.Database
@@ -62,6 +64,7 @@ class Service:
     streams: Streams
     directory: Path
     adapters: Mapping[str, Adapter]
+    live: LivePages = field(default_factory=LivePages)
 
     def received(self) -> events.Received:
         """The events of the request at hand."""
@@ -228,7 +231,7 @@ def _accepted(service: Service, received: events.Received, now: float) -> bytes:
 class Events(Receive):
     """The events: POST one, GET the newest."""
 
-    def GET(self, /, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+    def GET(self, /, **query: str | list[str]) -> bytes | Iterator[bytes]:  # noqa: N802 - CherryPy's name
         """A page of the events that are asked for, newest first."""
         found, following = self.found(query)
         if following:
@@ -259,7 +262,7 @@ class Events(Receive):
 class Event(Resource):
     """One event."""
 
-    def GET(self, /, *path: str, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
+    def GET(self, /, *path: str, **query: str | list[str]) -> bytes | Iterator[bytes]:  # noqa: N802 - CherryPy's name
         """The event as it was sent, and its runs."""
         requests.parameters(query, {})
         view = orm.event(self._service.database, requests.only_uuid(path))

@@ -1,0 +1,401 @@
+"""The web page as people use it: a real browser, and a standalone that really runs."""
+
+import json
+import shlex
+import urllib.request
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.webdriver.common.by import By
+
+from tests.browser import Browser, browser, violations
+from tests.support import Answer, Site, http
+
+CONFIG = """
+[worker]
+stop_grace = 1s
+[application:gates]
+exact.type = gates
+command = sh -c 'echo "::progress 40 at the gate"; for gate do until test -e "$gate"; do sleep 0.05; done; echo "passed $gate"; done' gates {data.first} {data.second}
+[application:nap]
+exact.type = nap
+command = sleep 60
+kill_after = 1s
+[application:broken]
+exact.type = broken
+command = sh -c 'echo "cannot read file 7" >&2; exit 3'
+[application:quick]
+exact.type = quick
+command = echo done
+[application:again]
+exact.type = again
+retries = 1
+retry_delay = 100ms
+retry_exit_codes = 75
+command = sh -c 'until test -e "$1"; do sleep 0.05; done; echo "attempt $DISPATCHER_ATTEMPT"; test "$DISPATCHER_ATTEMPT" -ge 2 || exit 75; until test -e "$2"; do sleep 0.05; done' again {data.first} {data.second}
+[application:idle]
+exact.type = idle
+command = echo done
+"""  # noqa: E501 - a command is one line
+HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+MARKUP = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A standalone that the tests of this file share; each has events of its own."""
+    site = Site(tmp_path_factory.mktemp("page"))
+    site.configure(CONFIG)
+    try:
+        site.start_standalone()
+        yield site
+    finally:
+        site.kill_all()
+
+
+@pytest.fixture(scope="module")
+def window() -> Iterator[Browser]:
+    """A browser."""
+    with browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def scriptless() -> Iterator[Browser]:
+    """A browser whose JavaScript is switched off."""
+    with browser(scripts=False) as found:
+        yield found
+
+
+def posted(site: Site, kind: str, **attributes: object) -> str:
+    """The uuid of a new event of this type."""
+    answer = site.post(type=kind, **attributes)
+    assert answer.status == 202, answer.text
+    return str(answer.json["uuid"])
+
+
+def only_run(site: Site, event: str, *wanted: str) -> str:
+    """The uuid of an event's only run, once the event has one of these statuses."""
+    [run] = [run for run in site.wait_status(event, *wanted)["runs"] if not run["superseded"]]
+    return str(run["uuid"])
+
+
+def shown(url: str) -> Answer:
+    """A page as a browser asks for it."""
+    return http(url, Accept=HTML)
+
+
+def test_an_event_is_watched_to_its_end_without_a_reload(
+    standalone: Site, window: Browser, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    window.open(f"{standalone.url}/")
+    window.mark()
+    data = {"first": str(first), "second": str(second)}
+    row = f"#event-{posted(standalone, 'gates', subject='watched', data=data)}"
+    window.wait_text(row, "watched", "gates", "running", "40 %")
+    first.touch()
+    second.touch()
+    window.wait_text(row, "gates", "succeeded")
+    assert window.marked()
+
+
+def test_output_is_followed_while_it_comes(
+    standalone: Site, window: Browser, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    data = {"first": str(first), "second": str(second)}
+    event = posted(standalone, "gates", data=data)
+    run = only_run(standalone, event, "running")
+    window.open(f"{standalone.url}/runs/{run}")
+    window.mark()
+    window.wait_text("#facts", "at the gate", "40 %")
+    first.touch()
+    window.wait_text("#output", f"passed {first}")
+    assert f"passed {second}" not in window.text("#output")
+    second.touch()
+    window.wait_text("#output", f"passed {first}", f"passed {second}")
+    window.wait_text("h1", "succeeded")
+    assert window.text("#output").count(f"passed {first}") == 1
+    assert window.marked()
+
+
+def test_the_output_of_the_next_attempt_is_followed_too(
+    standalone: Site, window: Browser, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    data = {"first": str(first), "second": str(second)}
+    event = posted(standalone, "again", data=data)
+    run = only_run(standalone, event, "running")
+    window.open(f"{standalone.url}/runs/{run}")
+    window.mark()
+    first.touch()
+    window.wait_text("#output", "attempt 2")
+    assert "attempt 1" not in window.text("#output")
+    second.touch()
+    window.wait_text("h1", "succeeded")
+    assert window.marked()
+
+
+def test_what_the_reader_has_set_survives_a_refresh(
+    standalone: Site, window: Browser, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    data = {"first": str(first), "second": str(second)}
+    event = posted(standalone, "gates", data=data)
+    run = only_run(standalone, event, "running")
+    window.open(f"{standalone.url}/runs/{run}")
+    wrap = window.wait_text("label", "wrap lines").find_element(By.ID, "wrap")
+    wrap.click()
+    first.touch()
+    second.touch()
+    window.wait_text("h1", "succeeded")
+    assert window.driver.switch_to.active_element == wrap
+    assert not wrap.is_selected()
+    assert not window.all("#output.wrap")
+
+
+def test_a_section_that_the_reader_closed_stays_closed(standalone: Site, window: Browser) -> None:
+    event = posted(standalone, "nap")
+    only_run(standalone, event, "running")
+    window.open(f"{standalone.url}/events/{event}")
+    window.wait_text("summary", "JSON").click()
+    assert http(f"{standalone.url}/events/{event}/cancel", b"").status == 202
+    window.wait_text("#runs", "cancelled")
+    assert (
+        not window.wait_text("summary", "JSON").find_element(By.XPATH, "..").get_attribute("open")
+    )
+
+
+def test_a_sleeping_run_is_cancelled_and_retried(standalone: Site, window: Browser) -> None:
+    event = posted(standalone, "nap")
+    run = only_run(standalone, event, "running")
+    window.open(f"{standalone.url}/runs/{run}")
+    window.press("Cancel")
+    window.wait_text("h1", "cancelled")
+    window.press("Retry")
+    window.wait_text("h1", "running")
+    window.wait_text(".tabs", "2")
+    window.press("Cancel")
+    standalone.wait_status(event, "cancelled")
+
+
+def test_a_failed_run_is_found_by_state_and_text(standalone: Site, window: Browser) -> None:
+    event = posted(standalone, "broken", subject="the Lost scan.dat")
+    other = posted(standalone, "broken", subject="another")
+    for each in (event, other):
+        standalone.wait_status(each, "failed")
+    window.open(f"{standalone.url}/")
+    window.choose("status", "failed")
+    window.choose("text", "lost SCAN")
+    window.press("Filter")
+    window.wait(lambda: "text=lost" in window.driver.current_url, "the filtered page")
+    assert [row.get_attribute("id") for row in window.all("#events tbody tr")] == [f"event-{event}"]
+    window.driver.find_element(By.PARTIAL_LINK_TEXT, "broken").click()
+    window.wait_text("#attempt", "exit code", "3")
+    window.wait_text("#output", "cannot read file 7")
+
+
+def test_an_event_is_replayed(standalone: Site, window: Browser) -> None:
+    event = posted(standalone, "quick")
+    first = only_run(standalone, event, "succeeded")
+    window.open(f"{standalone.url}/events/{event}")
+    window.press("Replay")
+    window.wait_text("#runs", "superseded by a replay")
+    assert only_run(standalone, event, "succeeded") != first
+
+
+def test_work_of_a_paused_application_waits_until_it_is_resumed(
+    standalone: Site, window: Browser
+) -> None:
+    window.open(f"{standalone.url}/applications")
+    window.press("Pause", "#application-idle")
+    window.wait_text("#application-idle", "paused")
+    event = posted(standalone, "idle")
+    window.open(f"{standalone.url}/workers")
+    window.wait_text("tr", "idle", "the application is paused")
+    window.open(f"{standalone.url}/applications")
+    window.press("Resume", "#application-idle")
+    standalone.wait_status(event, "succeeded")
+
+
+def test_a_first_start_says_what_to_try(site: Site, window: Browser) -> None:
+    site.start_standalone()
+    window.open(f"{site.url}/")
+    assert f"curl {site.url}/dispatch/add/2/2" in window.text("main")
+    command = window.all("main pre")[1].text
+    [url] = [word for word in shlex.split(command) if word.startswith(site.url)]
+    [event] = [word for word in shlex.split(command) if word.startswith("{")]
+    window.mark()
+    assert http(url, event.encode(), Content_Type="application/cloudevents+json").status == 202
+    window.wait_text("#events", "unmatched")
+    assert window.marked()
+
+
+def test_the_page_works_without_javascript(standalone: Site, scriptless: Browser) -> None:
+    event = posted(standalone, "nap", subject="without scripts")
+    run = only_run(standalone, event, "running")
+    scriptless.open(f"{standalone.url}/")
+    assert not scriptless.driver.find_element(By.ID, "live").is_displayed()
+    scriptless.choose("text", "without scripts")
+    scriptless.press("Filter")
+    scriptless.wait_text(f"#event-{event} .chip", "nap").click()
+    scriptless.wait(lambda: run in scriptless.driver.current_url, "the run's page")
+    scriptless.press("Cancel")
+    standalone.wait_status(event, "cancelled")
+    scriptless.open(f"{standalone.url}/runs/{run}")
+    assert "cancelled" in scriptless.text("h1")
+
+
+def test_what_an_event_holds_is_text(standalone: Site, window: Browser) -> None:
+    data = {"text": f"{MARKUP}\x00\x1b[31m\u202e</pre>"}
+    event = posted(standalone, MARKUP, id=MARKUP, subject=f"{MARKUP}'\"", data=data)
+    window.complaints()
+    window.open(f"{standalone.url}/?text={MARKUP}")
+    assert window.text(f"#event-{event}").count(MARKUP) == 2
+    assert window.driver.find_element(By.NAME, "text").get_attribute("value") == MARKUP
+    window.open(f"{standalone.url}/events/{event}")
+    assert window.text("dl.facts").count(MARKUP) == 3
+    assert json.loads(window.text("pre"))["data"] == data
+    assert window.complaints() == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/events/{event}", "/runs/{run}", "/applications", "/workers"]
+)
+def test_pages_load_nothing_from_elsewhere(standalone: Site, window: Browser, path: str) -> None:
+    event = posted(standalone, "quick")
+    url = standalone.url + path.format(event=event, run=only_run(standalone, event, "succeeded"))
+    answer = shown(url)
+    policy = str(answer.headers["Content-Security-Policy"])
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    window.complaints()
+    window.open(url)
+    window.wait_text("#live", "live")
+    assert window.complaints() == []
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "/events/{event}/replay",
+        "/events/{event}/retry",
+        "/events/{event}/cancel",
+        "/runs/{run}/cancel",
+        "/runs/{run}/retry",
+        "/applications/nap/pause",
+        "/applications/nap/resume",
+    ],
+)
+@pytest.mark.parametrize("site_of", ["cross-site", "same-site"])
+def test_another_site_can_do_nothing(standalone: Site, action: str, site_of: str) -> None:
+    event = posted(standalone, "quick")
+    run = only_run(standalone, event, "succeeded")
+    before = standalone.status(event)
+    url = standalone.url + action.format(event=event, run=run)
+    answer = http(url, b"", Accept=HTML, Sec_Fetch_Site=site_of)
+    assert answer.status == 403
+    assert standalone.status(event) == before
+    applications = http(f"{standalone.url}/applications").json["applications"]
+    assert [each["paused"] for each in applications if each["name"] == "nap"] == [None]
+
+
+def test_a_form_of_another_site_does_nothing(standalone: Site, window: Browser) -> None:
+    event = posted(standalone, "quick")
+    run = only_run(standalone, event, "succeeded")
+    action = f"{standalone.url}/events/{event}/replay"
+    window.open(f"data:text/html,<main><form method=post action={action}><button>Win</form></main>")
+    window.press("Win")
+    window.wait_text("body", "another site")
+    assert only_run(standalone, event, "succeeded") == run
+
+
+def test_what_is_wrong_is_a_page(standalone: Site, window: Browser) -> None:
+    nobody = "01a20997-c0e5-77ee-8e00-a2944b68dfdf"
+    window.open(f"{standalone.url}/events/{nobody}")
+    assert window.text("h1") == "Not Found"
+    event = posted(standalone, "quick")
+    standalone.wait_status(event, "succeeded")
+    window.open(f"{standalone.url}/events/{event}")
+    window.press("Cancel")
+    window.wait_text("h1", "Conflict")
+    assert shown(f"{standalone.url}/events/{nobody}").status == 404
+    assert http(f"{standalone.url}/events/{event}/cancel", b"", Accept=HTML).status == 409
+    assert shown(f"{standalone.url}/?status=lost").status == 400
+
+
+def test_a_problem_has_the_headers_of_a_page(standalone: Site) -> None:
+    for path in ("/nowhere", "/?status=lost"):
+        headers = shown(f"{standalone.url}{path}").headers
+        assert headers["Content-Type"] == "text/html;charset=utf-8"
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+
+
+def test_a_page_is_renewed_with_the_host_of_its_own_reader(standalone: Site) -> None:
+    event = posted(standalone, "quick")
+    standalone.wait_status(event, "succeeded")
+    url = f"{standalone.url}/events/{event}"
+    for host in ("elsewhere.example", f"127.0.0.1:{standalone.port}"):
+        headers = {"Accept": "text/event-stream", "Host": host}
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310 - our own server
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            page = next(line for line in answer if line.startswith(b"data:")).decode()
+        assert f"http://{host}/receive" in page
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The script of axe-core."""
+    return (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def sample(standalone: Site) -> dict[str, str]:
+    """An event and runs to be looked at."""
+    failed = posted(standalone, "broken", subject="sample")
+    napping = posted(standalone, "nap", subject="sample")
+    return {
+        "event": failed,
+        "run": only_run(standalone, failed, "failed"),
+        "napping": only_run(standalone, napping, "running"),
+    }
+
+
+@pytest.mark.parametrize("screen", [("light", 1200), ("dark", 1200), ("light", 390)])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/?text=nothing+is+like+this",
+        "/events/{event}",
+        "/runs/{run}",
+        "/runs/{napping}",
+        "/applications",
+        "/workers",
+        "/nowhere",
+    ],
+)
+def test_axe_finds_nothing_serious(  # noqa: PLR0913, PLR0917 - what the pages are made of
+    standalone: Site,
+    window: Browser,
+    axe: str,
+    sample: dict[str, str],
+    path: str,
+    screen: tuple[str, int],
+) -> None:
+    scheme, width = screen
+    window.prefer(scheme)
+    window.resize(width, 844)
+    window.open(standalone.url + path.format(**sample))
+    found: list[Any] = [
+        f"{each['id']}: {node['html']} {node['failureSummary']}"
+        for each in violations(window, axe)
+        if each["impact"] in {"serious", "critical"}
+        for node in each["nodes"]
+    ]
+    assert found == []
