@@ -189,7 +189,7 @@ def test_a_failed_run_is_found_by_state_and_text(standalone: Site, window: Brows
     for each in (event, other):
         standalone.wait_status(each, "failed")
     window.open(f"{standalone.url}/")
-    window.choose("status", "failed")
+    window.choose("state", "failed")
     window.choose("text", "lost SCAN")
     window.press("Filter")
     window.wait(lambda: "text=lost" in window.driver.current_url, "the filtered page")
@@ -326,11 +326,11 @@ def test_what_is_wrong_is_a_page(standalone: Site, window: Browser) -> None:
     window.wait_text("h1", "Conflict")
     assert shown(f"{standalone.url}/events/{nobody}").status == 404
     assert http(f"{standalone.url}/events/{event}/cancel", b"", Accept=HTML).status == 409
-    assert shown(f"{standalone.url}/?status=lost").status == 400
+    assert shown(f"{standalone.url}/?state=lost").status == 400
 
 
 def test_a_problem_has_the_headers_of_a_page(standalone: Site) -> None:
-    for path in ("/nowhere", "/?status=lost"):
+    for path in ("/nowhere", "/?state=lost"):
         headers = shown(f"{standalone.url}{path}").headers
         assert headers["Content-Type"] == "text/html;charset=utf-8"
         assert "default-src 'none'" in headers["Content-Security-Policy"]

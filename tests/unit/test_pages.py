@@ -59,7 +59,7 @@ def test_who_does_not_prefer_html_gets_json(client: Client, target: str, accept:
     assert answer.headers["content-type"] == "application/json"
 
 
-@pytest.mark.parametrize("target", ["/", "/events", "/applications", "/workers", "/?status=failed"])
+@pytest.mark.parametrize("target", ["/", "/events", "/applications", "/workers", "/?state=failed"])
 def test_a_page_loads_nothing_from_elsewhere(client: Client, target: str) -> None:
     headers = client.get(target, accept=HTML).headers
     policy = headers["content-security-policy"]
@@ -92,8 +92,8 @@ def test_filters_of_a_page_are_those_of_the_json(client: Client, database: orm.D
     one = stored(database, 1, "one", subject="wanted")
     other = stored(database, 2, type="other")
     assert rows(page(client, "/")) == [other, one]
-    assert rows(page(client, "/?text=wanted&status=&type=")) == [one]
-    assert rows(page(client, "/?status=unmatched")) == [other]
+    assert rows(page(client, "/?text=wanted&state=&type=")) == [one]
+    assert rows(page(client, "/?state=unmatched")) == [other]
     assert rows(page(client, "/?application=nobody")) == []
     assert "limit is a number" in page(client, "/?limit=x", 400)
 

@@ -102,6 +102,11 @@ _FILTERS: Final = {
     "status": click.option(
         "--status", type=click.Choice(STATUSES), help="Events that have this status."
     ),
+    "state": click.option(
+        "--state",
+        type=click.Choice(STATUSES),
+        help="Events that have a run in this state (of --application).",
+    ),
     "type": click.option("--type", help="Events of exactly this type."),
     "source": click.option("--source", help="Events from exactly this source."),
     "application": click.option(

@@ -34,12 +34,16 @@ class EventFilter:
     """Which events are asked for; None asks nothing. Times are seconds since the epoch.
 
     Attributes:
+        status: that of the event.
+        state: that of one of its runs, of the application if one is asked for; `unmatched` for
+            events that have none.
         application: one that the event has a run of.
         text: a part of the id or of the subject, in capitals or not.
         before: the uuid of an event; only older ones are given.
     """
 
     status: str | None = None
+    state: str | None = None
     type: str | None = None
     source: str | None = None
     application: str | None = None
@@ -146,15 +150,16 @@ class _Conditions:
                 self._need(plain, digest(text), text)
         if wanted.text is not None:
             self._need(_TEXT, *[f"%{_escaped(wanted.text)}%"] * 2)
-        if wanted.application is not None:
-            in_any = _in_states(list(State))
-            self._need_run(f"run.application = ? AND {in_any}", wanted.application)
-        if wanted.status == "unmatched":
+        if "unmatched" in {wanted.status, wanted.state}:
             self._need("event.unmatched = 1")
-        elif wanted.status is not None:
-            self._need_run("run.state = ?", wanted.status)
-            if earlier := PRECEDENCE[: PRECEDENCE.index(State(wanted.status))]:
-                self._need(_NO_RUN_IN.format(states=_quoted(earlier)))
+        state = None if wanted.state == "unmatched" else wanted.state
+        if wanted.application is not None:
+            of_any = _in_states(list(State) if state is None else [State(state)])
+            self._need_run(f"run.application = ? AND {of_any}", wanted.application)
+        elif state is not None:
+            self._need_run("run.state = ?", state)
+        if wanted.status is not None and wanted.status != "unmatched":
+            self._need_status(State(wanted.status))
 
     def __bool__(self) -> bool:
         """Whether there are any."""
@@ -172,6 +177,12 @@ class _Conditions:
     def _need(self, condition: str, *values: object) -> None:
         self._plain.append(condition)
         self._values += values
+
+    def _need_status(self, status: State) -> None:
+        """One of its runs must be in this state, and none in one that would count before it."""
+        self._need_run("run.state = ?", status.value)
+        if earlier := PRECEDENCE[: PRECEDENCE.index(status)]:
+            self._need(_NO_RUN_IN.format(states=_quoted(earlier)))
 
     def _need_run(self, condition: str, value: str) -> None:
         self._of_runs.append(_OF_RUN.format(condition=condition))

@@ -398,6 +398,7 @@ _LIST: Final[Node] = {
     "summary": "A page of events, newest first",
     "parameters": [
         _query("status", "events of exactly this status", _STATUS),
+        _query("state", "events that have a run in this state, or none: unmatched", _STATUS),
         _query("type", "events of exactly this type"),
         _query("source", "events of exactly this source"),
         _query("application", "events that have a run of it"),

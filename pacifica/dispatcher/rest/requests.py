@@ -235,9 +235,9 @@ def limit(text: str) -> int:
 
 
 def status(text: str) -> str:
-    """The status of an event."""
+    """The status of an event, or the state of a run."""
     if text not in STATUSES:
-        raise RequestError(f"status is one of {', '.join(STATUSES)}")
+        raise RequestError(f"a status or state is one of {', '.join(STATUSES)}")
     return text
 
 

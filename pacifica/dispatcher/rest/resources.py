@@ -243,6 +243,7 @@ class Events(Receive):
         """The events that are asked for, and what to ask for the next page, if there may be one."""
         readers: requests.Readers = {
             "status": requests.status,
+            "state": requests.status,
             "type": str,
             "source": str,
             "application": str,

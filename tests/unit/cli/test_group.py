@@ -55,7 +55,7 @@ def complete(server: Server, words: str, incomplete: str = "") -> list[str]:
 def test_commands_and_options_are_completed(server: Server) -> None:
     assert complete(server, "", "re") == ["replay", "resume", "retry"]
     assert complete(server, "database") == ["check", "migrate"]
-    assert complete(server, "events", "--st") == ["--status"]
+    assert complete(server, "events", "--st") == ["--status", "--state"]
     assert complete(server, "events --status", "f") == ["failed"]
 
 

@@ -48,6 +48,32 @@ def test_asking_for_a_status_finds_the_events_that_show_it(database: orm.Databas
         assert sorted(asked) == sorted(uuid for uuid in shown if shown[uuid] == status)
 
 
+@pytest.mark.parametrize("application", [None, "one", "two"])
+def test_asking_for_a_state_finds_the_events_that_have_such_a_run(
+    each_database: orm.Database, application: str | None
+) -> None:
+    unmatched = stored(each_database, 0)
+    other = stored(each_database, 1, "three")
+    states: dict[str, dict[str, str]] = {}
+    for number, pair in enumerate(product(STATES, repeat=2), start=2):
+        [accepted] = orm.accept(each_database, [(make_event(number), apps("one", "two"))])
+        runs = orm.event(each_database, accepted.uuid).runs
+        states[accepted.uuid] = dict(zip(("one", "two"), pair, strict=True))
+        for run in runs:
+            state = states[accepted.uuid][run.application]
+            change(each_database, "UPDATE run SET state = ? WHERE uuid = ?", (state, run.uuid))
+    for state in STATES:
+        asked = found(each_database, orm.EventFilter(state=state, application=application))
+        has = {
+            uuid
+            for uuid, of_each in states.items()
+            if state in ([of_each[application]] if application else of_each.values())
+        }
+        assert set(asked) - {other} == has
+    filters = orm.EventFilter(state="unmatched", application=application)
+    assert found(each_database, filters) == ([] if application else [unmatched])
+
+
 def test_an_empty_database_has_no_events(database: orm.Database) -> None:
     assert orm.search(database, orm.EventFilter(), 10) == orm.Found((), None)
 
@@ -63,6 +89,10 @@ def test_an_empty_database_has_no_events(database: orm.Database) -> None:
         (orm.EventFilter(application="on"), []),
         (orm.EventFilter(type="a", application="one"), [1]),
         (orm.EventFilter(status="unmatched", source="/s"), [3]),
+        (orm.EventFilter(state="unmatched", type="a"), [3]),
+        (orm.EventFilter(state="queued", type="a"), [1]),
+        (orm.EventFilter(state="queued", status="queued", application="two"), [2]),
+        (orm.EventFilter(state="failed", status="queued"), []),
     ],
 )
 def test_filters_hold_together(
@@ -106,6 +136,7 @@ def test_an_event_is_not_found_by_the_status_of_superseded_runs(
 ) -> None:
     event = superseded_event(database, "app")
     assert found(database, orm.EventFilter(status=status)) == [event] * times
+    assert found(database, orm.EventFilter(state=status)) == [event] * times
 
 
 def test_an_event_is_not_found_by_the_application_of_superseded_runs(
