@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from pacifica.dispatcher.command import Argument, Command
 from pacifica.dispatcher.errors import ConfigError, DispatcherError, EventError, RuleError
 from pacifica.dispatcher.events import Event, strict_json
 from pacifica.dispatcher.filters import Filter, JsonPath, Sql, contradiction, parse_filters
+from pacifica.dispatcher.page import Terminal
 from pacifica.dispatcher.publisher import Publisher
 
 PATIENCE: Final = 1.0
@@ -236,6 +238,17 @@ def _ini_folder() -> str:
     return _kept(TemporaryDirectory(prefix="fuzz-"))
 
 
+def _terminal(data: bytes) -> None:
+    """What an application prints, in one piece and in two, as HTML."""
+    text = data.decode("utf-8", "replace")
+    whole, torn = Terminal(), Terminal()
+    found = whole.html("stdout", text)
+    torn.html("stdout", text[: len(text) // 2])
+    torn.html("stdout", text[len(text) // 2 :])
+    if re.search(r"<(?!span class=\"[a-z0-9 ]+\">|/span>)|[\x00-\x08\x0b-\x1f\x7f-\x9f]", found):
+        raise WrongError(f"{found[:200]!r}")
+
+
 def _evaluate(rule: Filter, event: Event = _EVENT) -> None:
     explained = rule.explain(event)
     _equal(explained.held, rule.matches(event))
@@ -287,6 +300,7 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = MappingProxyType(
         "filters": _filters,
         "command": _command,
         "ini": _ini,
+        "terminal": _terminal,
     }
 )
 """All targets by their names."""

@@ -186,6 +186,24 @@ def test_events_come_until_the_end(database: orm.Database, open_: Open) -> None:
     assert events[-1] == {"event": "end", "data": {}}
 
 
+def test_a_browser_gets_the_text_as_html_too(client: Client, database: orm.Database) -> None:
+    claim = claimed_run(database)
+    write(database, claim, (0, b"\x1b[3"), (3, b"2m<ok>\n"))
+    orm.succeed(database, claim, orm.Outcome(), [Piece("stderr", 0, 9.0, b"err")])
+    target = f"/runs/{claim.run}/output"
+    answer = client.get(f"{target}?html", accept="text/event-stream")
+    events = events_of(answer.body.decode())
+    assert [each["data"].get("html") for each in events] == [
+        "",
+        '<span class="f2">&lt;ok&gt;\n</span>',
+        '<span class="stderr">err</span>',
+        None,
+    ]
+    assert [text for _, _, text in said(events)] == ["\x1b[3", "2m<ok>\n", "err"]
+    plain = events_of(client.get(target, accept="text/event-stream").body.decode())
+    assert {len(each["data"]) for each in plain[:-1]} == {3}
+
+
 @pytest.mark.parametrize(
     ("last", "position", "text"),
     [

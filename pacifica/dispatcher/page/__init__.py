@@ -12,8 +12,11 @@ from pacifica.dispatcher.page.render import (
     together,
     worker_list,
 )
+from pacifica.dispatcher.page.terminal import Terminal
+from pacifica.dispatcher.page.words import pretty
 
 __all__ = [
+    "Terminal",
     "application_list",
     "asset",
     "assets",

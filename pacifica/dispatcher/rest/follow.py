@@ -10,6 +10,7 @@ from typing import Final
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.errors import DatabaseUnavailableError
 from pacifica.dispatcher.output import Piece
+from pacifica.dispatcher.page import Terminal
 from pacifica.dispatcher.rest.requests import STREAMS
 from pacifica.dispatcher.rest.transcript import Transcript
 
@@ -72,18 +73,24 @@ def as_text(followed: Followed, again: Again) -> Iterator[bytes]:
     for pieces, ended in followed.news(transcript, again):  # noqa: B007 - the last one counts
         if text := "".join(map(transcript.add, pieces)):
             yield text.encode()
-    yield f"{transcript.end()}{'' if ended else _BROKEN_OFF}".encode()
+    yield "".join([*transcript.end().values(), *([] if ended else [_BROKEN_OFF])]).encode()
 
 
-def as_events(followed: Followed, again: Again) -> Iterator[bytes]:
-    """Events `output` with an id from which a browser goes on, and `end` after the last."""
+def as_events(followed: Followed, again: Again, terminal: Terminal | None) -> Iterator[bytes]:
+    """Events `output` with an id from which a browser goes on, and `end` after the last.
+
+    Args:
+        followed: the output.
+        again: waits until it is time for another look.
+        terminal: makes HTML of the text, if that is wanted too.
+    """
     transcript = Transcript(followed.begin)
     spoken = time.monotonic()
     yield f"retry: {_RETRY}\n\n".encode()
     for pieces, ended in followed.news(transcript, again):
         now = time.monotonic()
         if pieces:
-            yield "".join(_event(followed, transcript, each) for each in pieces).encode()
+            yield "".join(_event(followed, transcript, terminal, each) for each in pieces).encode()
             spoken = now
         elif now - spoken >= _SIGN_OF_LIFE:
             yield b":\n\n"
@@ -100,9 +107,14 @@ def cursor(text: str, attempt: int) -> Mapping[str, int] | None:
     return dict(zip(STREAMS, map(int, found.groups()[1:]), strict=True))
 
 
-def _event(followed: Followed, transcript: Transcript, piece: Piece) -> str:
+def _event(
+    followed: Followed, transcript: Transcript, terminal: Terminal | None, piece: Piece
+) -> str:
     known = transcript.position(piece.stream)
     position = piece.position if piece.position > transcript.ends[piece.stream] else known
-    data = {"stream": piece.stream, "position": position, "text": transcript.add(piece)}
+    text = transcript.add(piece)
+    data = {"stream": piece.stream, "position": position, "text": text}
+    if terminal:
+        data["html"] = terminal.html(piece.stream, text)
     place = ".".join(str(transcript.position(name)) for name in STREAMS)
     return f"id: {followed.attempt}.{place}\nevent: output\ndata: {json.dumps(data)}\n\n"

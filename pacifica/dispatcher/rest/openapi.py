@@ -327,6 +327,11 @@ _ATTEMPT: Final = _query(
     {"type": "integer", "minimum": 1, "maximum": 999_999_999},
 )
 
+
+def _flag(name: str, description: str) -> Node:
+    return {**_query(name, description, {"enum": ["", "1"]}), "allowEmptyValue": True}
+
+
 _FIELD: Final[Node] = {"type": "string", "pattern": "^[!-~]([ -~]*[!-~])?$"}
 _IN_HEADERS: Final = [
     _parameter("header", f"ce-{name}", f"in binary mode, the event's {name}, percent-encoded", each)
@@ -469,10 +474,8 @@ def _steer(summary: str) -> Node:
 _OUTPUT_PARAMETERS: Final = (
     _query("stream", "only this one", {"enum": list(requests.STREAMS)}),
     _ATTEMPT,
-    {
-        **_query("follow", "send it as it comes, until the attempt has ended", {"enum": ["", "1"]}),
-        "allowEmptyValue": True,
-    },
+    _flag("follow", "send it as it comes, until the attempt has ended"),
+    _flag("html", "server-sent events have the text as HTML too, with its colours"),
 )
 
 _PATHS: Final[Mapping[str, Node]] = {

@@ -15,7 +15,7 @@ from typing import Any
 
 import cherrypy
 
-from pacifica.dispatcher import events, orm
+from pacifica.dispatcher import events, orm, page
 from pacifica.dispatcher.adapters import Adapter
 from pacifica.dispatcher.applications import Application, explain, matching
 from pacifica.dispatcher.errors import ConflictError, NotFoundError
@@ -357,13 +357,14 @@ class Runs(Resource):
             "stream": requests.stream,
             "attempt": requests.attempt,
             "follow": requests.flag,
+            "html": requests.flag,
         }
         asked = requests.parameters(query, readers)
         attempt, database = self.attempt(view, asked), self._service.database
         streams = [asked["stream"]] if "stream" in asked else requests.STREAMS
         followed = follow.Followed(database, view.uuid, attempt, streams, transcript.beginning())
         if requests.prefers_events():
-            return self._as_events(followed)
+            return self._as_events(followed, page.Terminal() if "html" in asked else None)
         if "follow" in asked:
             again = partial(self._service.streams.hold().wait, follow.PAUSE)
             return answers.answer_as_it_comes(
@@ -412,7 +413,9 @@ class Runs(Resource):
             return f"its working directory was not kept{keep}, or has been removed: {exc}"
         return f"what was kept of it{keep} is on host {host}, out of this server's reach: {exc}"
 
-    def _as_events(self, followed: follow.Followed) -> Iterator[bytes]:
+    def _as_events(
+        self, followed: follow.Followed, terminal: page.Terminal | None
+    ) -> Iterator[bytes]:
         """Server-sent events; without a place only what there is now, and the browser comes again.
 
         A browser that was here before goes on where it was.
@@ -423,7 +426,7 @@ class Runs(Resource):
         if begin := follow.cursor(last, followed.attempt):
             followed = replace(followed, begin=begin)
         return answers.answer_as_it_comes(
-            follow.as_events(followed, again), "text/event-stream; charset=utf-8"
+            follow.as_events(followed, again, terminal), "text/event-stream; charset=utf-8"
         )
 
 

@@ -35,9 +35,10 @@ class Transcript:
         self.ends[piece.stream] = max(self.ends[piece.stream], piece.position + len(piece.data))
         return gap + decoder.decode(piece.data[max(0, -missing) :])
 
-    def end(self) -> str:
-        """What is left: nothing more will make the last characters whole."""
-        return "".join(each.decode(b"", final=True) for each in self._decoders.values())
+    def end(self) -> dict[str, str]:
+        """What is left of each stream: nothing more will make its last character whole."""
+        left = {name: each.decode(b"", final=True) for name, each in self._decoders.items()}
+        return {name: text for name, text in left.items() if text}
 
 
 def beginning() -> dict[str, int]:
@@ -45,7 +46,13 @@ def beginning() -> dict[str, int]:
     return dict.fromkeys(STREAMS, 0)
 
 
+def parts_of(pieces: Iterable[Piece]) -> list[tuple[str, str]]:
+    """All of some output: the name of a stream and a text, one after the other."""
+    transcript = Transcript(beginning())
+    parts = [(each.stream, transcript.add(each)) for each in pieces]
+    return parts + list(transcript.end().items())
+
+
 def text_of(pieces: Iterable[Piece]) -> str:
     """All of some output as text."""
-    transcript = Transcript(beginning())
-    return "".join(map(transcript.add, pieces)) + transcript.end()
+    return "".join(text for _, text in parts_of(pieces))
