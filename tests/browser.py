@@ -7,11 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from selenium.common.exceptions import (
-    NoSuchElementException,
-    StaleElementReferenceException,
-    TimeoutException,
-)
+from selenium.common.exceptions import TimeoutException, WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -36,7 +32,7 @@ class Browser:
 
     def wait(self, condition: Callable[[], T], what: str, timeout: float = 30.0) -> T:
         """Wait until a condition gives something true, on a page that may change under it."""
-        changing = (NoSuchElementException, StaleElementReferenceException)
+        changing = (WebDriverException,)  # of a node that goes while it is looked at, among others
         waiting = WebDriverWait(self.driver, timeout, 0.1, ignored_exceptions=changing)
 
         def met(_: Chrome) -> T:
@@ -78,8 +74,11 @@ class Browser:
         self.wait(pressed, f"the button {word}")
 
     def choose(self, name: str, text: str) -> None:
-        """Fill in a field of the form."""
-        self.driver.find_element(By.CSS_SELECTOR, f"[name={name}]").send_keys(text)
+        """Fill in a field of a form, in the place of what it holds; or choose in it."""
+        field = self.driver.find_element(By.CSS_SELECTOR, f"[name={name}]")
+        if field.tag_name != "select":
+            field.clear()
+        field.send_keys(text)
 
     def mark(self) -> None:
         """Leave a mark that a reload would wipe out."""

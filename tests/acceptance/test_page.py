@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from tests.browser import Browser, browser, violations
 from tests.support import Answer, Site, http
@@ -36,6 +37,12 @@ retries = 1
 retry_delay = 100ms
 retry_exit_codes = 75
 command = sh -c 'until test -e "$1"; do sleep 0.05; done; echo "attempt $DISPATCHER_ATTEMPT"; test "$DISPATCHER_ATTEMPT" -ge 2 || exit 75; until test -e "$2"; do sleep 0.05; done' again {data.first} {data.second}
+[application:colours]
+exact.type = colours
+command = sh -c 'printf "\\033[32mgreen\\033[0m grass\\n"; until test -e "$1"; do sleep 0.05; done; printf "\\033[1;31mred\\033[0m Roses\\n" >&2' colours {data.gate}
+[application:flaky]
+exact.type = flaky
+command = sh -c 'echo "cannot read file $1" >&2; test -e "$2"' flaky {id} {data.gate}
 [application:idle]
 exact.type = idle
 command = echo done
@@ -159,15 +166,120 @@ def test_what_the_reader_has_set_survives_a_refresh(
 
 
 def test_a_section_that_the_reader_closed_stays_closed(standalone: Site, window: Browser) -> None:
-    event = posted(standalone, "nap")
+    event = posted(standalone, "nap", data={"a": 1})
     only_run(standalone, event, "running")
     window.open(f"{standalone.url}/events/{event}")
-    window.wait_text("summary", "JSON").click()
+    window.wait_text("summary", "JSON, 8 Bytes").click()
     assert http(f"{standalone.url}/events/{event}/cancel", b"").status == 202
     window.wait_text("#runs", "cancelled")
     assert (
-        not window.wait_text("summary", "JSON").find_element(By.XPATH, "..").get_attribute("open")
+        not window.wait_text("summary", "JSON, 8 Bytes")
+        .find_element(By.XPATH, "..")
+        .get_attribute("open")
     )
+
+
+def test_output_has_its_colours_and_is_searched(
+    standalone: Site, window: Browser, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    event = posted(standalone, "colours", data={"gate": str(gate)})
+    run = only_run(standalone, event, "running")
+    window.open(f"{standalone.url}/runs/{run}")
+    window.wait_text("#output .f2", "green")
+    gate.touch()
+    red = window.wait_text("#output .stderr .f1", "red")
+    assert red.value_of_css_property("font-weight") == "700"
+    window.wait_text("h1", "succeeded")
+    for opened_again in (False, True):
+        if opened_again:
+            window.open(f"{standalone.url}/runs/{run}")
+        window.choose("find", "GR")
+        window.wait_text("#find output", "1 of 2")
+        assert highlighted(window) == ["gr", "gr"]
+        window.choose("find", "grASS\n")
+        window.wait_text("#find output", "1 of 1")
+        assert highlighted(window) == ["grass"]
+    window.choose("find", "?")
+    window.wait_text("#find output", "nothing")
+    window.wait_text(".tools a", "stderr").click()
+    window.wait(lambda: "stream=stderr" in window.driver.current_url, "the other stream")
+    assert window.text("#output") == "red Roses"
+
+
+def highlighted(window: Browser) -> list[str]:
+    """What is marked as found."""
+    found: list[str] = window.driver.execute_script(
+        "return [...CSS.highlights.get('found')].map((range) => range.toString())"
+    )
+    return found
+
+
+def test_data_are_copied(standalone: Site, window: Browser) -> None:
+    event = posted(standalone, "unwanted", data={"path": "/data/x", "frames": [1]})
+    window.open(f"{standalone.url}/events/{event}")
+    window.press("Copy")
+    window.wait_text("button", "Copied")
+    window.open(f"{standalone.url}/")
+    window.choose("text", Keys.CONTROL + "v")
+    field = window.driver.find_element(By.NAME, "text").get_attribute("value")
+    assert json.loads(str(field)) == {"path": "/data/x", "frames": [1]}
+
+
+def test_an_event_is_edited_and_replayed(standalone: Site, window: Browser) -> None:
+    event = posted(standalone, "quikc", subject="misspelt")
+    standalone.wait_status(event, "unmatched")
+    window.open(f"{standalone.url}/events/{event}")
+    window.driver.find_element(By.PARTIAL_LINK_TEXT, "Edit and replay").click()
+    window.wait_text("h1", "Edit and replay")
+    text = window.driver.find_element(By.NAME, "sent")
+    copy = json.loads(str(text.get_attribute("value")))
+    assert (copy["type"], copy["subject"], copy["id"] != "") == ("quikc", "misspelt", True)
+    for wrong, kind in ((True, ""), (False, "quick")):
+        text = window.driver.find_element(By.NAME, "sent")
+        text.clear()
+        text.send_keys(json.dumps({**copy, "type": kind}))
+        window.press("Send")
+        if wrong:
+            window.wait_text(".reason", "/type")
+    window.wait_text("#runs", "quick", "succeeded")
+    assert window.driver.current_url != f"{standalone.url}/events/{event}"
+    assert standalone.status(event)["status"] == "unmatched"
+
+
+def test_all_that_match_a_filter_are_replayed(standalone: Site, window: Browser) -> None:
+    events = [posted(standalone, "quick", subject="together", id=f"t{n}") for n in range(3)]
+    other = posted(standalone, "quick", subject="alone")
+    for event in (*events, other):
+        standalone.wait_status(event, "succeeded")
+    window.open(f"{standalone.url}/?text=together")
+    window.driver.find_element(By.NAME, "all").click()
+    window.press("Replay…")
+    window.wait_text("h1", "Replay 3 events?")
+    window.press("Yes, replay 3")
+    window.wait_text("h1", "Replayed 3 events")
+    for event in events:
+        assert len(standalone.wait_status(event, "succeeded")["runs"]) == 2
+    assert len(standalone.status(other)["runs"]) == 1
+
+
+def test_failures_that_have_something_in_common_are_retried_together(
+    standalone: Site, window: Browser, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    data = {"gate": str(gate)}
+    events = [posted(standalone, "flaky", id=f"7{n}", data=data) for n in range(3)]
+    for event in events:
+        standalone.wait_status(event, "failed")
+    window.open(f"{standalone.url}/applications")
+    row = window.wait_text("#failures tr", "flaky", "cannot read file #", "3")
+    gate.touch()
+    row.find_element(By.TAG_NAME, "button").click()
+    window.wait_text("h1", "Retry 3 runs?")
+    window.press("Yes, retry 3")
+    window.wait_text("h1", "Retried 3 runs")
+    for event in events:
+        standalone.wait_status(event, "succeeded")
 
 
 def test_a_sleeping_run_is_cancelled_and_retried(standalone: Site, window: Browser) -> None:
@@ -259,7 +371,9 @@ def test_what_an_event_holds_is_text(standalone: Site, window: Browser) -> None:
     assert window.driver.find_element(By.NAME, "text").get_attribute("value") == MARKUP
     window.open(f"{standalone.url}/events/{event}")
     assert window.text("dl.facts").count(MARKUP) == 3
-    assert json.loads(window.text("pre"))["data"] == data
+    assert json.loads(window.text("pre")) == data
+    window.all("summary")[-2].click()
+    window.wait_text("pre", MARKUP, '"specversion"')
     assert window.complaints() == []
 
 

@@ -1,14 +1,19 @@
 """The pages, asked of the WSGI application itself: what they show, who may act, live changes."""
 
+import html
 import json
 import re
 import threading
+import time
+import urllib.parse
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from pacifica.dispatcher import orm, rest
+from pacifica.dispatcher import events, orm, rest
+from pacifica.dispatcher.events import Json
+from pacifica.dispatcher.output import Piece
 from pacifica.dispatcher.rest.live import LivePages
 from pacifica.dispatcher.rest.streams import Held
 from tests.unit.conftest import (
@@ -17,6 +22,7 @@ from tests.unit.conftest import (
     app,
     change,
     claim_next,
+    claimed_run,
     due,
     published_run,
     stored,
@@ -27,6 +33,7 @@ from tests.unit.test_rest import MATCHED, NOWHERE, Answer, Client, act, make_ser
 HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 """What a browser accepts."""
 
+FORM = "application/x-www-form-urlencoded"
 EVIL = "<script>alert(1)</script>"
 
 
@@ -171,8 +178,7 @@ def test_an_application_is_paused_on_its_page(client: Client, database: orm.Data
 def together(client: Client, action: str, *uuids: str, **headers: str) -> Answer:
     """Send the form of the question."""
     body = "&".join([f"action={action}", *(f"event={uuid}" for uuid in uuids)]).encode()
-    form = "application/x-www-form-urlencoded"
-    return client.post(body, "/together", content_type=form, **headers)
+    return client.post(body, "/together", content_type=FORM, **headers)
 
 
 def test_a_question_says_how_many(client: Client, database: orm.Database) -> None:
@@ -224,8 +230,7 @@ def test_another_sites_form_acts_on_nothing(client: Client, database: orm.Databa
     "body", [b"", b"\xff", b"event=1", b"a=1&" * 600, b"action=replay&event=x"]
 )
 def test_a_form_that_is_none_of_ours_is_refused(client: Client, body: bytes) -> None:
-    form = "application/x-www-form-urlencoded"
-    assert client.post(body, "/together", content_type=form).status in {400, 422}
+    assert client.post(body, "/together", content_type=FORM).status in {400, 422}
 
 
 def test_more_than_fit_into_a_question_are_gone_on_with(
@@ -253,10 +258,159 @@ def test_failures_that_have_something_in_common_stand_together(
         last = f"file {number} is broken"
         change(database, "UPDATE attempt SET last_line = ? WHERE run = ?", (last, run))
     [group] = orm.failures(database)
-    assert (group.application, group.how, group.last_line, group.number, group.run) == (
+    assert (group.application, group.how, group.last_line, len(group.runs), group.runs[0]) == (
         *("hello", "exit code 3", "file # is broken", 3, run),
     )
     assert "file # is broken" in page(client, "/applications")
+    question = page(client, f"/together?group={group.group}")
+    assert "Retry 3 runs?" in question
+    runs = re.findall(r'name="run" value="([^"]+)"', question)
+    assert runs == list(group.runs)
+    body = "&".join(["action=retry", *(f"run={each}" for each in [*runs, NOWHERE])]).encode()
+    done = client.post(body, "/together", content_type=FORM).body.decode()
+    assert "Retried 3 runs" in done
+    assert f'href="/runs/{NOWHERE}"' in done
+    assert {view(database, each).status for each in runs} == {"queued"}
+    assert "No run has failed" in page(client, "/applications")
+    page(client, f"/together?group={group.group}", 404)
+
+
+def test_runs_are_only_retried_together(client: Client, database: orm.Database) -> None:
+    run = published_run(database)
+    body = f"action=cancel&run={run}".encode()
+    assert client.post(body, "/together", content_type=FORM, accept=HTML).status == 400
+    assert view(database, run).status == "queued"
+
+
+def edited(client: Client, uuid: str, text: str, **headers: str) -> Answer:
+    """Send the form that has a copy of an event."""
+    body = urllib.parse.urlencode({"sent": text}).encode()
+    return client.post(body, f"/edit?event={uuid}", content_type=FORM, accept=HTML, **headers)
+
+
+def copy(client: Client, uuid: str) -> dict[str, Json]:
+    """The copy of an event that is offered."""
+    [text] = re.findall(
+        r"<textarea[^>]*>\n(.*?)</textarea>", page(client, f"/edit?event={uuid}"), re.DOTALL
+    )
+    found: dict[str, Json] = json.loads(html.unescape(text))
+    return found
+
+
+def test_a_copy_of_an_event_is_changed_and_sent(client: Client, database: orm.Database) -> None:
+    uuid = stored(database, 1, subject="</textarea>", data="ä")
+    offered = copy(client, uuid)
+    assert offered.pop("id") not in {"1", copy(client, uuid)["id"]}
+    was = {"specversion": "1.0", "source": "/tests", "type": "org.example"}
+    assert offered == {**was, "subject": "</textarea>", "data": "ä"}
+    answer = edited(client, uuid, json.dumps({**offered, "id": "2", "type": MATCHED}))
+    assert answer.status == 303
+    new = orm.event(database, answer.headers["location"].removeprefix("/events/"))
+    assert (events.parse(new.sent).id, [run.application for run in new.runs]) == ("2", ["hello"])
+
+
+def test_a_copy_in_version_0_1_is_one_in_1_0(client: Client) -> None:
+    old = {"cloudEventsVersion": "0.1", "eventID": "x", "eventType": "t", "source": "/s"}
+    uuid = client.post(json.dumps(old).encode()).json["uuid"]
+    was = {"specversion": "1.0", "source": "/s", "type": "t"}
+    assert {**copy(client, uuid), "id": ""} == {**was, "id": ""}
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "said"),
+    [
+        ("{", 400, "JSON"),
+        ('{"specversion": "1.0", "id": "", "source": "/s", "type": "<t>"}', 400, "/id"),
+        ('{"specversion": "1.0", "id": "1", "source": "/tests", "type": "t"}', 409, "another id"),
+    ],
+)
+def test_what_is_wrong_with_a_copy_stands_beside_it(
+    client: Client, database: orm.Database, text: str, status: int, said: str
+) -> None:
+    uuid = stored(database, 1)
+    answer = edited(client, uuid, text)
+    shown = answer.body.decode()
+    assert answer.status == status
+    [problems] = re.findall(r'<ul class="reason">(.*?)</ul>', shown, re.DOTALL)
+    assert said in problems
+    assert html.escape(text, quote=False) in shown.replace("&#34;", '"')
+
+
+def test_a_copy_is_no_longer_than_an_event_may_be(
+    service: rest.Service, database: orm.Database
+) -> None:
+    client = Client(replace(service, max_event_size=200))
+    uuid = stored(database, 1)
+    assert edited(client, uuid, "ä" * 101).status == 413
+    assert edited(client, uuid, " " * 500).status == 413
+    assert edited(client, uuid, "x" * 601).status == 413
+
+
+@pytest.mark.parametrize(
+    ("query", "status"), [("", 422), ("event=x", 422), (f"event={NOWHERE}", 404), ("more=1", 400)]
+)
+def test_there_is_no_copy_of_nothing(client: Client, query: str, status: int) -> None:
+    page(client, f"/edit?{query}", status)
+    answer = client.post(b"", f"/edit?{query}", content_type=FORM, accept=HTML)
+    assert answer.status == status
+
+
+def test_another_site_sends_no_copy(client: Client, database: orm.Database) -> None:
+    uuid = stored(database, 1)
+    assert edited(client, uuid, "{}", sec_fetch_site="cross-site").status == 403
+
+
+def test_a_copy_of_what_was_run_by_hand_is_run_again(
+    client: Client, database: orm.Database
+) -> None:
+    uuid = client.get("/dispatch/add/2/2").text.strip()
+    answer = edited(client, uuid, json.dumps({**copy(client, uuid), "data": [3, 4]}))
+    new = orm.event(database, answer.headers["location"].removeprefix("/events/"))
+    assert [run.application for run in new.runs] == ["add"]
+
+
+def test_the_output_of_one_stream_is_shown(client: Client, database: orm.Database) -> None:
+    claim = claimed_run(database)
+    written = [Piece("stdout", 0, 1.0, b"\x1b[1mout\n"), Piece("stderr", 0, 2.0, b"<err>\n")]
+    assert orm.save_output(database, claim, written, orm.Notes())
+    out, err = '<span class="bold">out\n</span>', '<span class="stderr">&lt;err&gt;\n</span>'
+    for query, shown in (("", out + err), ("?stream=stdout", out), ("?stream=stderr", err)):
+        text = page(client, f"/runs/{claim.run}{query}")
+        [output] = re.findall(r'<pre id="output"[^>]*>(.*?)</pre>', text, re.DOTALL)
+        assert output == shown
+    page(client, f"/runs/{claim.run}?stream=x", 400)
+
+
+def test_of_a_long_output_the_end_is_shown(
+    client: Client, database: orm.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pacifica.dispatcher.page.render._MAX_SHOWN", 5)
+    claim = claimed_run(database)
+    written = [Piece("stdout", 0, 1.0, b"out"), Piece("stderr", 0, 2.0, b"err")]
+    assert orm.save_output(database, claim, written, orm.Notes())
+    text = page(client, f"/runs/{claim.run}")
+    assert 'wrap" tabindex="0"' in text
+    assert '>ut<span class="stderr">err</span></pre>' in text
+    assert "The end of it" in text
+
+
+def test_a_run_tells_of_its_states(client: Client, database: orm.Database) -> None:
+    claim = claimed_run(database)
+    orm.retry_later(database, claim, orm.Outcome(error="it broke"), [], time.time() + 90)
+    change(database, "UPDATE run SET queued = 1000")
+    change(database, "UPDATE attempt SET started = 1002, finished = 1012")
+    lines = timeline(page(client, f"/runs/{claim.run}"))
+    assert lines[0].startswith("queued")
+    assert re.fullmatch("attempt 1 began .* ago, after waiting for 2.0 s", lines[1])
+    assert lines[2] == "attempt 1 failed after 10 s: it broke"
+    assert re.fullmatch("waiting, to begin in .*: what waits, and why", lines[3])
+
+
+def timeline(text: str) -> list[str]:
+    """The lines of a run's timeline, without their markup."""
+    [found] = re.findall(r'<ol class="timeline">(.*?)</ol>', text, re.DOTALL)
+    bare = [re.sub(r"<[^>]*>", "", each) for each in found.split("</li>")]
+    return [" ".join(each.split()) for each in bare if each.strip()]
 
 
 def test_a_browser_without_a_place_gets_what_is_new_and_comes_again(service: rest.Service) -> None:

@@ -1692,4 +1692,4 @@ def test_why_there_are_no_files(
     assert "its working directory was not kept" in no_files(client, waiting)
     shutil.rmtree(work[1])
     work[1].mkdir()
-    assert no_files(client, work[0]) == "it left no files"
+    assert no_files(client, work[0]) == "there are no files in its working directory"

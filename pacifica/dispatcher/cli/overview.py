@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 @click.command()
 @asks
 def applications(session: "Session") -> None:
-    """List applications and count their runs."""
+    """List applications, count their runs, and say what failures have in common."""
     from pacifica.dispatcher.cli import views
 
     session.show(session.client.get("/applications", "applications"), views.applications)

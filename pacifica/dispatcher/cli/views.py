@@ -109,7 +109,7 @@ def acted_on_event(document: Document) -> Iterator[RenderableType]:
 
 
 def applications(document: Document) -> Iterator[RenderableType]:
-    """One row for each application."""
+    """One row for each application, and for what its last failures have in common."""
     states = list(_STYLES)
     table = _table("APPLICATION", *(each.upper() for each in states), "PAUSED", "RUNS WHAT")
     for each in document["applications"]:
@@ -121,6 +121,19 @@ def applications(document: Document) -> Iterator[RenderableType]:
             _short(each.get("command") or each["way"]),
         )
     yield table
+    if document["failures"]:
+        table = _table("FAILED", "APPLICATION", "HOW", "LAST LINE", "LATEST RUN", "AGE")
+        now = datetime.now(UTC)
+        for each in document["failures"]:
+            table.add_row(
+                str(len(each["runs"])),
+                line(each["application"]),
+                _short(each["how"]),
+                _short(each["last_line"]),
+                line(each["runs"][0]),
+                age(each["finished"], now),
+            )
+        yield from (Text(), table)
 
 
 def paused(document: Document) -> Iterator[RenderableType]:

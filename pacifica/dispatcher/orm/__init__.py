@@ -4,10 +4,12 @@ from pacifica.dispatcher.orm.accept import Accepted, Matched, accept
 from pacifica.dispatcher.orm.database import Database, Schema
 from pacifica.dispatcher.orm.intake import Intake
 from pacifica.dispatcher.orm.overview import (
+    GROUPED,
     MOST,
     End,
     Failures,
     Minute,
+    Queue,
     Reason,
     Running,
     Summary,
@@ -16,6 +18,7 @@ from pacifica.dispatcher.orm.overview import (
     ends,
     failures,
     history,
+    queues,
     reason,
     run_counts,
     summaries,
@@ -75,6 +78,7 @@ from pacifica.dispatcher.orm.workers import (
 )
 
 __all__ = [
+    "GROUPED",
     "MOST",
     "Accepted",
     "AttemptView",
@@ -94,6 +98,7 @@ __all__ = [
     "OnTheirWay",
     "Outcome",
     "Peer",
+    "Queue",
     "Reason",
     "Registration",
     "RunView",
@@ -126,6 +131,7 @@ __all__ = [
     "paused",
     "peers",
     "publish",
+    "queues",
     "reason",
     "reconsider",
     "register",

@@ -4,6 +4,8 @@ What is counted is counted up to a number, so that it costs the same however muc
 """
 
 import enum
+import hashlib
+import json
 import math
 import re
 import time
@@ -18,10 +20,12 @@ from pacifica.dispatcher.orm.tables import State
 MOST: Final = 10_000
 """What is counted is counted up to this number."""
 
+GROUPED: Final = 500
+"""Failed runs that are looked at for what they have in common."""
+
 _DAY: Final = 86_400.0
 _MEASURED: Final = 100  # attempts that succeeded, of which the durations are taken
 _MINUTES: Final = 60
-_GROUPED: Final = 500  # failed runs that are looked at for what they have in common
 _NUMBER: Final = re.compile(r"\d+")
 _ENDED: Final = (State.SUCCEEDED, State.FAILED)
 
@@ -94,17 +98,21 @@ class Failures:
     Attributes:
         how: the exit code, the signal, or what else ended the last attempt.
         last_line: what the application wrote last on standard error, its numbers masked.
-        number: how many.
-        run: the one that failed last.
-        finished: when it did, in seconds since the epoch.
+        runs: their uuids, the one that failed last first.
+        finished: when that did, in seconds since the epoch.
     """
 
     application: str
     how: str
     last_line: str
-    number: int
-    run: str
+    runs: tuple[str, ...]
     finished: float
+
+    @property
+    def group(self) -> str:
+        """What names the group: a digest of what its runs have in common."""
+        common = json.dumps([self.application, self.how, self.last_line])
+        return hashlib.sha256(common.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +209,41 @@ class WorkerView:
     running: tuple[Running, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A Celery queue.
+
+    Attributes:
+        published: wake-ups that are on their way.
+        due: runs that wait for room in it, for a limit or for their time.
+        workers: how many take from it.
+    """
+
+    queue: str
+    published: int
+    due: int
+    workers: int
+
+
+def queues(workers: Sequence[WorkerView], waiting: Sequence[Waiting], default: str) -> list[Queue]:
+    """The queues that some worker takes from or something waits in, by name.
+
+    Args:
+        workers: the workers that live.
+        waiting: what waits.
+        default: the installation's queue.
+    """
+    served = [queue for worker in workers for queue in worker.queues]
+    names = {default, *served, *(each.queue or default for each in waiting)}
+    numbers = {name: {True: 0, False: 0} for name in names}
+    for each in waiting:
+        numbers[each.queue or default][each.published] += each.number
+    return [
+        Queue(name, numbers[name][True], numbers[name][False], served.count(name))
+        for name in sorted(names)
+    ]
+
+
 def run_counts(database: Database) -> dict[str, int]:
     """How many runs there are in each state, `MOST` at the most; superseded ones do not count."""
     return _counts(database, [("", "1 = 1")]).get("", {})
@@ -234,19 +277,19 @@ def ends(database: Database, application: str, limit: int) -> list[End]:
 
 
 def failures(database: Database) -> list[Failures]:
-    """What the last failed runs have in common: the most frequent first."""
-    groups: dict[tuple[str, str, str], list[tuple[str, float]]] = {}
+    """What the last failed runs, `GROUPED` at the most, have in common: the most frequent first."""
+    groups: dict[tuple[str, str, str], list[tuple[float, str]]] = {}
     with database.reading():
-        rows = database.fetch(_FAILED, (_GROUPED,)).fetchall()
+        rows = database.fetch(_FAILED, (GROUPED,)).fetchall()
     for run, name, exit_code, signal, error, last_line, finished in rows:
         how = signal or (error if exit_code is None else f"exit code {exit_code}")
         masked = _NUMBER.sub("#", last_line or "")
-        groups.setdefault((name, how or "", masked), []).append((run, finished))
-    found = [
-        Failures(*common, len(runs), *max(runs, key=lambda each: each[1]))
-        for common, runs in groups.items()
-    ]
-    return sorted(found, key=lambda each: (-each.number, each.application))
+        groups.setdefault((name, how or "", masked), []).append((finished, run))
+    found = []
+    for common, ended in groups.items():
+        ended.sort(reverse=True)
+        found.append(Failures(*common, tuple(run for _, run in ended), ended[0][0]))
+    return sorted(found, key=lambda each: (-len(each.runs), each.application))
 
 
 def history(database: Database) -> list[Minute]:

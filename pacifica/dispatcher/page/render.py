@@ -15,6 +15,7 @@ from pacifica.dispatcher.applications import Application, Explained
 from pacifica.dispatcher.errors import EventError
 from pacifica.dispatcher.leftovers import Leftover
 from pacifica.dispatcher.page import words
+from pacifica.dispatcher.page.terminal import Terminal
 
 _TYPES: Final = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
 _OUTCOMES: Final = (*map(str, orm.State), "unmatched")
@@ -57,7 +58,15 @@ def event_list(  # noqa: PLR0913 - what stands on the page
 
 def event(view: orm.EventView, explained: Sequence[Explained], url: str) -> str:
     """One event: as it was sent, why each application matched or did not, its runs."""
-    return _page("event.html", view=view, event=_parsed(view.sent), explained=explained, url=url)
+    parsed = _parsed(view.sent)
+    return _page(
+        "event.html",
+        view=view,
+        event=parsed,
+        data=parsed and words.payload(parsed),
+        explained=explained,
+        url=url,
+    )
 
 
 def run(  # noqa: PLR0913 - what stands on the page
@@ -65,7 +74,8 @@ def run(  # noqa: PLR0913 - what stands on the page
     attempts: Sequence[orm.AttemptView],
     *,
     shown: orm.AttemptView | None,
-    output: str,
+    stream: str | None,
+    output: Sequence[tuple[str, str]],
     files: Sequence[Leftover],
     why_no_files: str | None,
     ends: Sequence[orm.End],
@@ -76,18 +86,23 @@ def run(  # noqa: PLR0913 - what stands on the page
         view: the run.
         attempts: all of its attempts.
         shown: the one that is shown; None when none has begun.
-        output: what that wrote; the end of it is shown.
+        stream: the one that is shown of it; None for both.
+        output: what that wrote, as the name of a stream and a text, one after the other; the end
+            of it is shown.
         files: what that left.
         why_no_files: why there are none, or not all.
         ends: how the last runs of the same application ended.
     """
+    last, cut = _end(output)
+    terminal = Terminal()
     return _page(
         "run.html",
         view=view,
         attempts=attempts,
         shown=shown,
-        output=output[-_MAX_SHOWN:],
-        cut=len(output) > _MAX_SHOWN,
+        stream=stream,
+        output="".join(terminal.html(name, text) for name, text in last),
+        cut=cut,
         files=files,
         why_no_files=why_no_files,
         ends=ends,
@@ -108,6 +123,7 @@ def application_list(
         summaries=summaries,
         paused=paused,
         failures=failures,
+        grouped=orm.GROUPED,
     )
 
 
@@ -120,24 +136,33 @@ def worker_list(
         "workers.html",
         workers=workers,
         waiting=[(each, orm.reason(each, served, default)) for each in waiting],
+        queues=orm.queues(workers, waiting, default),
         default=default,
     )
 
 
-def together(action: str, uuids: Sequence[str], more: str | None) -> str:
-    """Whether something is to be done with so many events.
+def edit(uuid: str, text: str, problems: Sequence[str]) -> str:
+    """A copy of an event to be changed and sent; what is wrong with it stands above."""
+    return _page("edit.html", uuid=uuid, text=text, problems=problems)
+
+
+def together(action: str, kind: str, uuids: Sequence[str], more: str | None) -> str:
+    """Whether something is to be done with so many events or runs.
 
     Args:
         action: what.
-        uuids: the events.
+        kind: `event` or `run`.
+        uuids: they.
         more: the address of this question about the next ones, if there are more.
     """
-    return _page("together.html", action=action, uuids=uuids, more=more)
+    return _page("together.html", action=action, kind=kind, uuids=uuids, more=more)
 
 
-def done(action: str, number: int, refused: Sequence[tuple[str, str]], more: str | None) -> str:
-    """What was done with how many events, which refused it and why, and where to go on."""
-    return _page("done.html", action=action, done=number, refused=refused, more=more)
+def done(
+    action: str, kind: str, number: int, refused: Sequence[tuple[str, str]], more: str | None
+) -> str:
+    """What was done with how many events or runs, which refused it and why, and where to go on."""
+    return _page("done.html", action=action, kind=kind, done=number, refused=refused, more=more)
 
 
 def problem(title: str, detail: str) -> str:
@@ -193,6 +218,18 @@ def _parsed(sent: str) -> events.Event | None:
         return events.parse(sent)
     except EventError:
         return None
+
+
+def _end(output: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], bool]:
+    """The last of an output, and whether that is not all of it."""
+    kept: list[tuple[str, str]] = []
+    room = _MAX_SHOWN
+    for stream, text in reversed(output):
+        if not room:
+            break
+        kept.append((stream, text[-room:]))
+        room -= len(kept[-1][1])
+    return kept[::-1], sum(len(text) for _, text in output) > _MAX_SHOWN
 
 
 def _bars(history: Sequence[orm.Minute]) -> list[dict[str, Any]]:

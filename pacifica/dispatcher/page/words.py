@@ -1,11 +1,13 @@
 """Values in words, for people: durations, times, rules, commands to copy."""
 
+import base64
 import json
 import shlex
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from pacifica.dispatcher.events import Json
+from pacifica.dispatcher.events import ABSENT, Event, Json, media_type
 
 _UNITS: Final = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
 _COMPARED: Final = {"exact": "is", "prefix": "begins with", "suffix": "ends with"}
@@ -63,6 +65,41 @@ def rule(document: Json) -> str:
 def pretty(value: Json) -> str:
     """JSON over several lines."""
     return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """The data of an event.
+
+    Attributes:
+        kind: what they are, by the event's `datacontenttype`.
+        size: their bytes.
+        text: they, to be read: JSON over several lines; bytes that are no text, in Base64.
+    """
+
+    kind: str
+    size: int
+    text: str
+
+
+def payload(event: Event) -> Payload | None:
+    """The data of an event, to be read; None when it has none."""
+    kind, data = event.text("datacontenttype"), event.data
+    if data is ABSENT:
+        return None
+    if isinstance(data, bytes):
+        return _bytes(kind or "bytes", data)
+    if isinstance(data, str) and kind and not media_type.is_json(kind):
+        return Payload(kind, len(data.encode()), data)
+    size = len(json.dumps(data, ensure_ascii=False).encode())
+    return Payload(kind or "JSON", size, pretty(data))
+
+
+def _bytes(kind: str, data: bytes) -> Payload:
+    try:
+        return Payload(kind, len(data), data.decode())
+    except UnicodeDecodeError:
+        return Payload(f"{kind}, in Base64", len(data), base64.b64encode(data).decode())
 
 
 def curl(sent: str, url: str) -> str:

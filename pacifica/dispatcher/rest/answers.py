@@ -274,21 +274,19 @@ def application_document(
     }
 
 
+def failures_document(failures: Sequence[orm.Failures]) -> list[Json]:
+    """What failed runs have in common."""
+    return [_with_times(each) for each in failures]
+
+
 def workers_document(
     workers: Sequence[orm.WorkerView], waiting: Sequence[orm.Waiting], default: str
 ) -> Json:
     """The workers, the queues, and what waits and why; `default` is the installation's queue."""
-    served = [queue for worker in workers for queue in worker.queues]
-    queues = {name: {"published": 0, "due": 0} for name in [default, *served]}
-    for each in waiting:
-        queue = queues.setdefault(each.queue or default, {"published": 0, "due": 0})
-        queue["published" if each.published else "due"] += each.number
+    served = {queue for worker in workers for queue in worker.queues}
     return {
         "workers": [_worker_document(each) for each in workers],
-        "queues": [
-            {"queue": name, **numbers, "workers": served.count(name)}
-            for name, numbers in sorted(queues.items())
-        ],
+        "queues": [asdict(each) for each in orm.queues(workers, waiting, default)],
         "waiting": [
             {
                 "application": each.application,
@@ -335,7 +333,9 @@ def dumps(value: Json) -> str:
     return json.dumps(value, allow_nan=False)
 
 
-def _with_times(view: orm.RunView | orm.AttemptView | orm.Running) -> dict[str, Json]:
+def _with_times(
+    view: orm.RunView | orm.AttemptView | orm.Running | orm.Failures,
+) -> dict[str, Json]:
     return {
         name: timestamp(value) if name in TIMES else value for name, value in asdict(view).items()
     }

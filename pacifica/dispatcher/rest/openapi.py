@@ -92,7 +92,7 @@ def _of(hint: Any) -> Node:  # noqa: ANN401 - a type, or a union
         return _KNOWN[hint]
     if isinstance(hint, type) and is_dataclass(hint):
         return _object(**_view(hint))
-    if get_origin(hint) is list:
+    if get_origin(hint) in {list, tuple}:
         return _list(_of(get_args(hint)[0]))
     parts = get_args(hint)
     if len(parts) == 2 and types.NoneType in parts:  # noqa: PLR2004 - something, or None
@@ -199,6 +199,10 @@ _SCHEMAS: Final[Mapping[str, Node]] = {
         p95=_or_null(_NUMBER),
         last_success=_or_null(_TIME),
     ),
+    "Failures": {
+        **_object(**_view(orm.Failures)),
+        "description": f"what some of the last {orm.GROUPED} failed runs have in common",
+    },
     "Workers": _object(
         workers=_list(
             _object(
@@ -557,7 +561,12 @@ _PATHS: Final[Mapping[str, Node]] = {
     "/applications": {
         "get": _get(
             "What is configured, and how it does",
-            {JSON: _object(applications=_list(_schema("Application")))},
+            {
+                JSON: _object(
+                    applications=_list(_schema("Application")),
+                    failures=_list(_schema("Failures")),
+                )
+            },
         )
     },
     "/applications/{application}": {

@@ -23,7 +23,6 @@ MAX_LIMIT: Final = 500
 DEFAULT_LIMIT: Final = 50
 
 _DRAINED: Final = 16 * 1024**2
-_MAX_FIELD: Final = 1024  # bytes
 _CHUNK: Final = 64 * 1024
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TEXT: Final = frozenset({"text/plain", "text/*"})
@@ -210,18 +209,19 @@ def parameters(query: Query, readers: Readers) -> dict[str, Any]:
     return found
 
 
-def form(most: int) -> dict[str, list[str]]:
+def form(most: int, size: int) -> dict[str, list[str]]:
     """The fields of the form in the request's body (application/x-www-form-urlencoded).
 
     Args:
         most: fields that it may have.
+        size: bytes that it may have.
 
     Raises:
-        RequestError: it has more, or is none.
-        TooLargeError: it is larger than so many fields of ours are.
+        RequestError: it has more fields, or is none.
+        TooLargeError: it is larger.
     """
     try:
-        text = body(_MAX_FIELD * most).decode("ascii")
+        text = body(size).decode("ascii")
         return urllib.parse.parse_qs(text, keep_blank_values=True, max_num_fields=most)
     except ValueError as exc:
         raise RequestError("this is no form of ours") from exc

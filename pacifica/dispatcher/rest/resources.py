@@ -121,6 +121,16 @@ class Service:
         self.publisher.wake()
         return retried
 
+    def retry_run(self, run: str) -> None:
+        """Retry one run.
+
+        Raises:
+            ConflictError: it neither failed nor was cancelled, or a replay has taken its place.
+            NotFoundError: there is none.
+        """
+        orm.retry(self.database, run, self.applications)
+        self.publisher.wake()
+
     def cancel(self, view: orm.EventView) -> list[str]:
         """Cancel those runs of an event that have not ended; gives them.
 
@@ -336,8 +346,7 @@ class Runs(Resource):
         if action == "cancel":
             orm.ask_to_cancel(self._service.database, run)
         else:
-            orm.retry(self._service.database, run, self._service.applications)
-            self._service.publisher.wake()
+            self._service.retry_run(run)
         view, attempts = orm.run(self._service.database, run)
         cherrypy.response.status = HTTPStatus.ACCEPTED
         cherrypy.response.headers["Location"] = f"/runs/{run}"
@@ -401,7 +410,7 @@ class Runs(Resource):
             host = attempts[number - 1].host if number else None
             return [], self._why_no_files(view, host, exc)
         cut = None if whole else f"there are more than these (at most {MAX_FILES} are listed)"
-        nothing = None if found else "it left no files"
+        nothing = None if found else "there are no files in its working directory"
         return found, cut or nothing
 
     def _why_no_files(self, view: orm.RunView, host: str | None, exc: NotFoundError) -> str:
@@ -434,9 +443,17 @@ class Applications(Resource):
     """What is configured, and how it does."""
 
     def GET(self, /, **query: str | list[str]) -> bytes | Iterator[bytes]:  # noqa: N802 - CherryPy's name
-        """Each application: its rule, its limits, its runs by state, how long they take."""
+        """Each application: its rule, its limits, its runs by state, how long they take.
+
+        And what the last failures have in common.
+        """
         requests.parameters(query, {})
-        return answers.answer_json({"applications": self._documents(*self._service.applications)})
+        return answers.answer_json(
+            {
+                "applications": self._documents(*self._service.applications),
+                "failures": answers.failures_document(orm.failures(self._service.database)),
+            }
+        )
 
     def _documents(self, *names: str) -> list[Json]:
         database = self._service.database

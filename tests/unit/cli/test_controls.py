@@ -49,7 +49,16 @@ SAYS: dict[str, Any] = {
     f"/runs/{RUN}": {**RUNS, "event": "TEXT", "attempts": [ATTEMPTS]},
     "/events": {"events": [status_document(event=EVENTS, runs=[RUNS])]},
     "/applications": {
-        "applications": [{"name": "TEXT", "way": "TEXT", "command": "TEXT", "runs": {}}]
+        "applications": [{"name": "TEXT", "way": "TEXT", "command": "TEXT", "runs": {}}],
+        "failures": [
+            {
+                "application": "TEXT",
+                "how": "TEXT",
+                "last_line": "TEXT",
+                "runs": ["TEXT"],
+                "finished": TIME,
+            }
+        ],
     },
     "/workers": {
         "workers": [

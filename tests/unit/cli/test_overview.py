@@ -1,6 +1,7 @@
 """applications and workers: how they are printed."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 from tests.unit.cli.conftest import OTHER, RUN, Said, Server, ask
@@ -17,16 +18,31 @@ def test_applications_and_their_runs(server: Server) -> None:
                 "paused": "2026-11-23T18:24:20.601Z",
                 "command": "echo hello",
             },
-        ]
+        ],
+        "failures": [
+            {
+                "application": "hello",
+                "how": "exit code 3",
+                "last_line": "file # is bad",
+                "runs": [RUN, OTHER],
+                "finished": (datetime.now(UTC) - timedelta(hours=2)).isoformat(),
+            }
+        ],
     }
     server.says["GET /applications"] = Said(said)
-    head, add, hello = ask(server, "applications").stdout.splitlines()
+    head, add, hello, blank, *failures = ask(server, "applications").stdout.splitlines()
     states = ["QUEUED", "RUNNING", "RETRYING", "SUCCEEDED", "FAILED", "CANCELLED"]
     assert head.split() == ["APPLICATION", *states, "PAUSED", "RUNS", "WHAT"]
     assert add.split() == ["add", *"000000", "handler"]
     assert hello.split(maxsplit=7) == [
         *("hello", "0", "0", "0", "10000", "2", "0"),
         "since 2026-11-23 18:24:20  echo hello",
+    ]
+    assert blank == ""
+    columns = [re.split(r"\s{2,}", row) for row in failures]
+    assert columns == [
+        ["FAILED", "APPLICATION", "HOW", "LAST LINE", "LATEST RUN", "AGE"],
+        ["2", "hello", "exit code 3", "file # is bad", RUN, "2h"],
     ]
     assert json.loads(ask(server, "applications", "--json").stdout) == said
 

@@ -133,8 +133,8 @@ def test_failures_are_grouped_by_what_they_have_in_common(each_database: orm.Dat
         change(each_database, "UPDATE run SET finished = ? WHERE uuid = ?", (1_000.0 + place, run))
     first, *others = orm.failures(each_database)
     common = ("app", "exit code 3", "line # of # is bad")
-    assert first == orm.Failures(*common, 2, runs[1], 1_001.0)
-    assert {(each.how, each.last_line, each.number) for each in others} == {
+    assert first == orm.Failures(*common, (runs[1], runs[0]), 1_001.0)
+    assert {(each.how, each.last_line, len(each.runs)) for each in others} == {
         ("exit code 3", "no such file", 1),
         ("SIGKILL", "", 1),
         ("cannot be started", "", 1),

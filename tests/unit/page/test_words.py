@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pacifica.dispatcher.events import Json
 from pacifica.dispatcher.page import words
+from tests.unit.conftest import make_event
 
 HOUR = 3_600.0
 DAY = 24 * HOUR
@@ -94,3 +95,23 @@ def test_a_shell_gets_back_what_was_sent(text: str, path: str) -> None:
     header = "Content-Type: application/cloudevents+json"
     wanted = ["-H", header, "--data-binary", sent, f"http://127.0.0.1/{path}"]
     assert printed.decode().split("\0")[:-1] == wanted
+
+
+@pytest.mark.parametrize(
+    ("members", "payload"),
+    [
+        ({}, None),
+        ({"data": None}, ("JSON", 4, "null")),
+        ({"data": {"a": "ä"}}, ("JSON", 11, '{\n  "a": "ä"\n}')),
+        ({"data": "x", "datacontenttype": "application/json"}, ("application/json", 3, '"x"')),
+        ({"data": "<ä>", "datacontenttype": "text/xml"}, ("text/xml", 4, "<ä>")),
+        ({"data": [1], "datacontenttype": "text/xml"}, ("text/xml", 3, "[\n  1\n]")),
+        ({"data_base64": "w6Q="}, ("bytes", 2, "ä")),
+        ({"data_base64": "/w==", "datacontenttype": "a/b"}, ("a/b, in Base64", 1, "/w==")),
+    ],
+)
+def test_the_data_of_an_event(
+    members: dict[str, Json], payload: tuple[str, int, str] | None
+) -> None:
+    found = words.payload(make_event(1, **members))
+    assert (found and (found.kind, found.size, found.text)) == payload
