@@ -114,7 +114,11 @@ def site(folder: Path, broker: str, command: str) -> Iterator[Site]:
                 channel.queue_declare(queue, durable=True, auto_delete=False)
                 channel.queue_bind(queue, queue, queue)
                 channel.queue_delete(queue)
-                channel.exchange_delete(queue)
+                for exchange in (
+                    queue,
+                    *(f"{each}dispatcher-{queue}.pidbox" for each in ("", "reply.")),
+                ):
+                    channel.exchange_delete(exchange)
 
 
 def reachable(broker: str) -> bool:

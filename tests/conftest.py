@@ -50,7 +50,12 @@ def queue(request: pytest.FixtureRequest, site: Site) -> Iterator[str]:
         for each in (name, f"{name}-other"):
             channel.queue_delete(each)
             if url == RABBITMQ:
-                channel.exchange_delete(each)
+                for exchange in (
+                    each,
+                    f"dispatcher-{each}.pidbox",
+                    f"reply.dispatcher-{each}.pidbox",
+                ):
+                    channel.exchange_delete(exchange)
             else:
                 channel.client.delete(f"_kombu.binding.{each}", f"_kombu.binding_permanent.{each}")
 

@@ -49,7 +49,9 @@ def celery_configuration(settings: CelerySettings) -> dict[str, object]:
     """Celery's configuration.
 
     Wake-ups are acknowledged early and kept in the broker's memory only, because the database knows
-    what is waiting and brings back what gets lost.
+    what is waiting and brings back what gets lost. Celery's mailboxes for remote control are those
+    of the installation, and not exclusive: else RabbitMQ would keep a worker from starting while
+    another one has its name, of whatever program, or what it was before still holds a connection.
     """
     scheme = urlsplit(settings.broker_url).scheme
     transport: dict[str, object] = {}
@@ -71,6 +73,9 @@ def celery_configuration(settings: CelerySettings) -> dict[str, object]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": transport,
+        "control_exchange": f"dispatcher-{settings.queue}",
+        "control_queue_durable": True,
+        "control_queue_exclusive": False,
         "task_default_queue": settings.queue,
         "task_default_delivery_mode": "transient",
         "task_ignore_result": True,

@@ -1,8 +1,13 @@
 """Three tiers on every broker and every database: what is posted runs, and shows what it said."""
 
 import json
+import signal
+import socket
 
-from tests.support import Site, http
+from kombu import Connection
+from kombu.pidbox import Mailbox
+
+from tests.support import Site, http, wait_until
 
 CONFIG = """
 [database]
@@ -64,3 +69,32 @@ def test_a_batch_is_accepted_once(
             ("succeeded", 1),
             ("failed", 1),
         ]
+
+
+def test_a_worker_of_the_same_name_starts_beside_a_frozen_one(
+    site: Site, broker_url: str, queue: str
+) -> None:
+    """As when a host's service is started again while what it was still holds its connection."""
+    site.configure(f"[celery]\nbroker_url = {broker_url}\nqueue = {queue}\n")
+    site.start_web()
+    first = site.start_worker("-n", f"{queue}@%h")
+    wait_until(lambda: "ready." in site.logs(), "the first worker")
+    first.send_signal(signal.SIGSTOP)
+    site.start_worker("-n", f"{queue}@%h")
+    uuid = http(f"{site.url}/dispatch/add/2/2").text
+    assert site.wait_status(uuid, "succeeded", timeout=60)["result"] == 4
+
+
+def test_an_installation_minds_no_other_on_its_broker(
+    site: Site, rabbitmq_url: str, queue: str
+) -> None:
+    """Another program of Celery's may have a worker of the same name, with a mailbox of its own."""
+    name = f"{queue}@{socket.gethostname()}"
+    with Connection(rabbitmq_url) as other:
+        mailbox = Mailbox("celery", type="fanout", connection=other)
+        mailbox.Node(name, channel=other.default_channel).listen()
+        site.configure(f"[celery]\nbroker_url = {rabbitmq_url}\nqueue = {queue}\n")
+        site.start_web()
+        site.start_worker("-n", name)
+        uuid = http(f"{site.url}/dispatch/add/2/2").text
+        assert site.wait_status(uuid, "succeeded")["result"] == 4
