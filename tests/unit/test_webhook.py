@@ -1,13 +1,17 @@
 """The handshake of senders that ask before they deliver, with a real server to be called back."""
 
+import gc
 import re
+import socket
 import ssl
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -222,6 +226,55 @@ def test_a_certificate_that_is_not_trusted_is_not(
     ask(service, sender.settings(), origin=GRID, callback=f"https://{sender.host}/")
     wait_until(lambda: "SSLCertVerificationError" in caplog.text)
     assert sender.asked == []
+
+
+def test_a_sender_that_resets_at_once_leaves_no_socket_open(
+    service: rest.Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket that is left open is a warning, and a warning is an error here."""
+    reset = threading.Event()
+    wrap = ssl.SSLContext.wrap_socket
+
+    def wrap_late(*arguments: Any, **named: Any) -> ssl.SSLSocket:  # noqa: ANN401 - whatever it takes
+        reset.wait(0.5)
+        return wrap(*arguments, **named)
+
+    def take_and_reset(listener: socket.socket) -> None:
+        with listener.accept()[0] as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset.set()
+
+    monkeypatch.setattr(ssl.SSLContext, "wrap_socket", wrap_late)
+    threads = threading.active_count()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host = f"127.0.0.1:{listener.getsockname()[1]}"
+        threading.Thread(target=take_and_reset, args=(listener,)).start()
+        settings = WebhookSettings(frozenset({GRID}), "120", frozenset({host}))
+        ask(service, settings, origin=GRID, callback=f"https://{host}/")
+        wait_until(lambda: f"cannot call back {host}: ConnectionResetError" in caplog.text)
+        wait_until(lambda: threading.active_count() == threads)
+    gc.collect()
+
+
+def test_a_host_that_can_be_none_is_not_called_back(
+    service: rest.Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = WebhookSettings(frozenset({GRID}), "120", frozenset({"a..b"}))
+    ask(service, settings, origin=GRID, callback="https://a..b/")
+    wait_until(lambda: "cannot call back a..b: UnicodeError" in caplog.text)
+
+
+@pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.6\r\n", b""])
+def test_a_sender_without_tls_is_given_up(
+    service: rest.Service, caplog: pytest.LogCaptureFixture, greeting: bytes
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host = f"127.0.0.1:{listener.getsockname()[1]}"
+        settings = WebhookSettings(frozenset({GRID}), "120", frozenset({host}))
+        ask(service, settings, origin=GRID, callback=f"https://{host}/")
+        with listener.accept()[0] as taken:
+            taken.sendall(greeting)
+            wait_until(lambda: f"cannot call back {host}: " in caplog.text)
 
 
 def test_no_more_than_four_are_called_at_once(
