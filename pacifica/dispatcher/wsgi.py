@@ -93,6 +93,7 @@ def serve(settings: Settings, cherrypy_config: Path | None, ready: Callable[[str
     cherrypy.log.error_log.setLevel(logging.WARNING)
     # Not by cherrypy.tree, which would look for an application at each folder of the path.
     cherrypy.server.httpserver = CPWSGIServer(cherrypy.server)
+    cherrypy.server.httpserver.ConnectionClass = rest.Connection
     cherrypy.server.httpserver.wsgi_app = web.application
     cherrypy.engine.subscribe("start", web.publisher.start)
     cherrypy.engine.subscribe("stop", web.publisher.stop)

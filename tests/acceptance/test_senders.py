@@ -295,6 +295,7 @@ def test_argo_events(server: Site) -> None:
 
 
 HEAD = b"Host: a\r\nConnection: close\r\n"
+FIELDS = b"ce-specversion: 1.0\r\nce-type: t\r\nce-source: /s\r\nce-id: 1\r\n"
 
 
 @pytest.mark.parametrize(
@@ -304,8 +305,19 @@ HEAD = b"Host: a\r\nConnection: close\r\n"
         (b"POST / HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
         (b"POST " + b"/a" * 200_000 + b" HTTP/1.1\r\n" + HEAD + b"\r\n", 404),
         (b"POST / HTTP/1.1\r\n" + HEAD + b'ce-id: "' + b'\\"' * 200_000 + b"\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\n" + HEAD + FIELDS + b"ce-id: 2\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\n" + HEAD + FIELDS + b" 2\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\n" + HEAD + FIELDS.replace(b"-", b"_") + b"\r\n", 415),
     ],
-    ids=["no host", "no chunks", "a long path", "a long header"],
+    ids=[
+        "no host",
+        "no chunks",
+        "a long path",
+        "a long header",
+        "a header twice",
+        "a header in two lines",
+        "underscores",
+    ],
 )
 def test_a_sender_that_goes_wrong(server: Site, request_: bytes, status: int) -> None:
     """It is told so at once, as JSON."""

@@ -24,6 +24,9 @@ Headers = Iterable[tuple[str, str]]
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)("?)')
 """A quoted part. One that is not closed is found too, so that nothing is looked at twice."""
 
+_JOINED = "\n"
+"""What our web server puts between the values of a header that is there twice."""
+
 _ELSEWHERE: Mapping[str, str] = {
     "data": "the payload is the body",
     "data_base64": "the payload is the body",
@@ -97,7 +100,7 @@ def _fields(headers: Headers, problems: list[Problem]) -> dict[str, str]:
         name = name.removeprefix(PREFIX)
         if name in _ELSEWHERE:
             problems.append(Problem(pointer(name), f"{_ELSEWHERE[name]}; leave this header out"))
-        elif name in fields:
+        elif name in fields or _JOINED in text:
             problems.append(Problem(pointer(name), "this header is there twice"))
         try:
             fields[name] = value(text)

@@ -125,6 +125,8 @@ def test_a_header_with_a_bad_name_is_refused(name: str) -> None:
 
 def test_a_header_that_is_there_twice_is_refused() -> None:
     assert refused(headers={**REQUIRED, "CE-ID": "2"}) == {"/id": "this header is there twice"}
+    joined = {**REQUIRED, "ce-id": "1\n2"}
+    assert refused(headers=joined) == {"/id": "this header is there twice"}
 
 
 def test_every_bad_attribute_is_named_at_once() -> None:
