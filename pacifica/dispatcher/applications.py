@@ -162,7 +162,7 @@ class Explained:
         application: the application's name.
         matched: whether it is.
         clauses: the filters of its rule, each with what it found.
-        note: what there is to say when it has no rule.
+        note: what there is to say when it has no rule, or the event has expired.
     """
 
     application: str
@@ -180,17 +180,29 @@ class Explained:
         return found if self.note is None else {**found, "note": self.note}
 
 
-def explain(applications: Iterable[Application], event: Event) -> tuple[Explained, ...]:
-    """Why an event is for each of these applications, or is not."""
-    return tuple(_explain(each, event) for each in applications)
+def explain(
+    applications: Iterable[Application], event: Event, now: float | None = None
+) -> tuple[Explained, ...]:
+    """Why an event is for each of these applications, or is not.
+
+    Args:
+        applications: which.
+        event: which.
+        now: seconds since the epoch; what has expired by then is for none. Without it, only the
+            rules count.
+    """
+    expired = now is not None and event.expired(now)
+    return tuple(_explain(each, event, expired=expired) for each in applications)
 
 
-def _explain(application: Application, event: Event) -> Explained:
+def _explain(application: Application, event: Event, *, expired: bool) -> Explained:
     note = None
-    if not application.rule:
+    if expired:
+        note = "the event's expirytime is past: no application gets it"
+    elif not application.rule:
         note = "only GET /dispatch runs it" if application.dispatch else "no rule: every event"
     clauses = tuple(each.explain(event) for each in application.rule)
-    return Explained(application.name, application.matches(event), clauses, note)
+    return Explained(application.name, application.matches(event) and not expired, clauses, note)
 
 
 BUILT_IN = tuple(

@@ -1589,6 +1589,13 @@ def test_every_event_of_a_batch_is_explained(client: Client) -> None:
     ] == [[], ["hello"]]
 
 
+def test_an_event_that_has_expired_is_for_no_application(client: Client) -> None:
+    event = make_event(type=MATCHED, expirytime="2020-01-01T00:00:00Z")
+    answer = client.post(event.sent.encode(), "/explain")
+    assert not any(each["matched"] for each in answer.json["applications"])
+    assert "expirytime is past" in answer.json["applications"][-1]["note"]
+
+
 def test_an_invalid_event_is_not_explained(client: Client) -> None:
     assert client.post(b"{}", "/explain").status == 400
 

@@ -1,6 +1,7 @@
 """The commands that work here, with the INI file: the servers, and trying a configuration."""
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -93,7 +94,7 @@ def explain(
     from pacifica.dispatcher import applications
 
     settings = load_settings(config_file, {})
-    explained = applications.explain(settings.applications.values(), _event(event))
+    explained = applications.explain(settings.applications.values(), _event(event), time.time())
     if as_json:
         click.echo(json.dumps({"applications": [each.document() for each in explained]}))
     else:

@@ -514,9 +514,10 @@ class Explain(Resource):
         """For each application, clause by clause; of a batch, for each event."""
         requests.parameters(query, {})
         received = self._service.received()
-        applications = self._service.applications.values()
+        applications, now = self._service.applications.values(), time.time()
         documents = [
-            answers.explained_document(explain(applications, event)) for event in received.events
+            answers.explained_document(explain(applications, event, now))
+            for event in received.events
         ]
         return answers.answer_json({"events": documents} if received.batch else documents[0])
 

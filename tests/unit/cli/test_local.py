@@ -233,6 +233,18 @@ def test_an_event_that_no_application_gets_has_an_exit_code_of_its_own(tmp_path:
     assert invoke("explain", "-c", config, file).exit_code == 3
 
 
+def test_an_event_that_has_expired_is_for_no_application(tmp_path: Path) -> None:
+    event = (
+        '{"specversion": "1.0", "id": "1", "source": "/b", "type": "org.example",'
+        ' "expirytime": "2020-01-01T00:00:00Z"}'
+    )
+    result = explained(tmp_path, event)
+    assert result.exit_code == 3
+    why = "the event's expirytime is past: no application gets it"
+    assert f"one: not matched ({why})" in result.stdout
+    assert "  yes  source begins with '/b': found \"/b\"" in result.stdout
+
+
 def test_what_is_wrong_with_an_event_is_said(tmp_path: Path) -> None:
     result = explained(tmp_path, '{"specversion": "1.0", "id": "1", "source": ""}')
     assert result.exit_code == 2
