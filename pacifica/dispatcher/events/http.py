@@ -1,5 +1,6 @@
 """Which events an HTTP request carries (CloudEvents HTTP protocol binding 1.0.2, section 3)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pacifica.dispatcher.errors import MAX_PROBLEMS, EventError, Problem, UnsupportedFormatError
@@ -58,7 +59,7 @@ def _batch(text: str) -> tuple[Event, ...]:
     events: list[Event] = []
     problems: list[Problem] = []
     first: Json = None
-    for index, (document, sent) in enumerate(strict_json.array_elements(text)):
+    for index, (document, sent) in enumerate(_elements(text, problems)):
         try:
             events.append(json_format.from_document(document, sent))
         except EventError as exc:
@@ -75,6 +76,16 @@ def _batch(text: str) -> tuple[Event, ...]:
     if problems:
         raise EventError("the batch holds events that are not valid; none was taken", problems)
     return tuple(events)
+
+
+def _elements(text: str, problems: list[Problem]) -> Iterator[tuple[Json, str]]:
+    """The events of a batch, up to one that is no JSON: where that ends, nobody can tell."""
+    try:
+        yield from strict_json.array_elements(text)
+    except EventError as exc:
+        if not (problems and exc.problems):
+            raise
+        problems.extend(exc.problems)
 
 
 def _version(document: Json) -> Json:

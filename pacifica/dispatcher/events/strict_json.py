@@ -4,9 +4,10 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator
+from itertools import count
 from typing import Any, NoReturn, cast
 
-from pacifica.dispatcher.errors import EventError
+from pacifica.dispatcher.errors import EventError, Problem
 from pacifica.dispatcher.events.event import Json
 
 MAX_DEPTH = 128
@@ -82,7 +83,7 @@ def array_elements(text: str) -> Iterator[tuple[Json, str]]:
     """Read a JSON array: each element and the very text of it.
 
     Raises:
-        EventError: as `loads`, or it is no array.
+        EventError: as `loads`, and it names the element; or it is no array.
     """
     position = _skip(text, 0)
     if text[position : position + 1] != "[":
@@ -91,8 +92,11 @@ def array_elements(text: str) -> Iterator[tuple[Json, str]]:
     if text[position : position + 1] == "]":
         end = position
     else:
-        while True:
-            value, end = _value_at(text, position)
+        for index in count():
+            try:
+                value, end = _value_at(text, position)
+            except EventError as exc:
+                raise EventError(str(exc), [Problem(f"/{index}", str(exc))]) from exc
             yield value, text[position:end]
             end = _skip(text, end)
             if text[end : end + 1] != ",":

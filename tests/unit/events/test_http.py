@@ -157,6 +157,25 @@ def test_all_bad_events_of_a_batch_are_named() -> None:
     assert [each.where for each in caught.value.problems] == ["/0", "/2/id"]
 
 
+@pytest.mark.parametrize(
+    ("broken", "what"),
+    [
+        (ONE[:-1] + ', "id": "2"}', "the name 'id' stands twice"),
+        (ONE[:-1] + ', "data": NaN}', "NaN is no JSON number"),
+        (ONE[:-1] + ', "data": }', "Expecting value"),
+    ],
+    ids=["a name twice", "NaN", "no value"],
+)
+def test_an_event_of_a_batch_that_is_no_json_is_named_by_its_index(broken: str, what: str) -> None:
+    with pytest.raises(EventError, match=f"^it is not JSON: {what}") as caught:
+        receive(BATCH, f"[{ONE}, {broken}, {TWO}]".encode())
+    assert [each.where for each in caught.value.problems] == ["/1"]
+    with pytest.raises(EventError, match="none was taken") as caught:
+        receive(BATCH, f"[5, {ONE}, {broken}, {TWO}]".encode())
+    assert [each.where for each in caught.value.problems] == ["/0", "/2"]
+    assert what in caught.value.problems[1].what
+
+
 def test_a_batch_of_bad_events_only_has_an_answer_no_larger_than_itself() -> None:
     body = json.dumps([{}] * 50_000).encode()
     with pytest.raises(EventError) as caught:
