@@ -12,6 +12,10 @@ MAX_FILTERS = 200
 """Filters of a rule that is looked at: each is compared with each."""
 
 
+_VERSION = Exact("specversion", "1.0")
+"""What every event has here, whatever its version was."""
+
+
 def contradiction(rule: Iterable[Filter]) -> str | None:
     """Why no event passes all of these filters; None when nothing speaks against it.
 
@@ -29,6 +33,13 @@ def _count(rule: Iterable[Filter]) -> int:
 
 def _contradiction(rule: Iterable[Filter]) -> str | None:
     clauses = list(_flat(rule))
+    for each in clauses:
+        if (
+            isinstance(each, Comparison)
+            and each.attribute == _VERSION.attribute
+            and not _implies(_VERSION, each)
+        ):
+            return f"{each.clause}, and every event is read as version {_VERSION.value}"
     for one, other in combinations(clauses, 2):
         if reason := _between(one, other):
             return reason
@@ -54,29 +65,42 @@ def _between(one: Filter, other: Filter) -> str | None:
     """Why two filters cannot both hold."""
     for denied, said in ((one, other), (other, one)):
         if isinstance(denied, Not) and denied.part == said:
-            return f"{json.dumps(said.document(), ensure_ascii=False)} must hold and must not"
+            return f"{_shown(said)} must hold and must not"
+        if isinstance(denied, Not) and _implies(said, denied.part):
+            return f"{_shown(said)} must hold, and {_shown(denied.part)} must not"
     if (
         isinstance(one, Comparison)
         and isinstance(other, Comparison)
         and one.attribute == other.attribute
-        and not (_compatible(one, other) and _compatible(other, one))
+        and not _compatible(one, other)
     ):
         return f"it would need an event whose {one.clause} and whose {other.clause}"
     return None
 
 
+def _shown(clause: Filter) -> str:
+    return json.dumps(clause.document(), ensure_ascii=False)
+
+
 def _compatible(one: Comparison, other: Comparison) -> bool:
-    """Whether there can be a string that fits both; the pair is looked at in either order."""
+    """Whether there can be a string that fits both."""
     match one, other:
+        case (Prefix(), Suffix()) | (Suffix(), Prefix()):
+            return True
+        case _:
+            return _implies(one, other) or _implies(other, one)
+
+
+def _implies(one: Filter, other: Filter) -> bool:
+    """Whether one comparison with an attribute holds only where the other, with it too, does."""
+    match one, other:
+        case Comparison(), Comparison() if one.attribute != other.attribute:
+            return False
         case Exact(), Exact():
             return one.value == other.value
-        case Prefix(), Exact():
-            return other.value.startswith(one.value)
-        case Suffix(), Exact():
-            return other.value.endswith(one.value)
-        case Prefix(), Prefix():
-            return one.value.startswith(other.value) or other.value.startswith(one.value)
-        case Suffix(), Suffix():
-            return one.value.endswith(other.value) or other.value.endswith(one.value)
+        case Exact() | Prefix(), Prefix():
+            return one.value.startswith(other.value)
+        case Exact() | Suffix(), Suffix():
+            return one.value.endswith(other.value)
         case _:
-            return True
+            return False

@@ -53,6 +53,32 @@ def clause(dialect: str, value: str) -> Json:
         ),
         pytest.param([{"not": A}, A], "must hold and must not", id="not, and"),
         pytest.param([A, {"not": B}], None, id="and not another"),
+        pytest.param(
+            [A, {"not": clause("prefix", "a.")}],
+            '{"exact": {"type": "a.b"}} must hold, and {"prefix": {"type": "a."}} must not',
+            id="and not its beginning",
+        ),
+        pytest.param([{"not": clause("suffix", "b")}, A], "must hold, and", id="nor its end"),
+        pytest.param([A, {"not": clause("prefix", "b")}], None, id="not another beginning"),
+        pytest.param([A, {"not": {"prefix": {"id": "a"}}}], None, id="not that of another"),
+        pytest.param(
+            [clause("prefix", "a.b"), {"not": clause("prefix", "a")}], "must not", id="longer, not"
+        ),
+        pytest.param(
+            [clause("prefix", "a"), {"not": clause("prefix", "a.b")}], None, id="the rest"
+        ),
+        pytest.param(
+            [clause("suffix", "ab"), {"not": clause("suffix", "b")}], "must not", id="ends"
+        ),
+        pytest.param([clause("prefix", "a"), {"not": A}], None, id="all but one"),
+        pytest.param(
+            [{"exact": {"specversion": "0.1"}}],
+            "specversion is '0.1', and every event is read as version 1.0",
+            id="an older version",
+        ),
+        pytest.param([{"prefix": {"specversion": "0"}}], "version 1.0", id="older versions"),
+        pytest.param([{"prefix": {"specversion": "1"}}], None, id="any version 1"),
+        pytest.param([{"exact": {"specversion": "1.0"}}], None, id="this version"),
         pytest.param([{"sql": "a = 1"}, {"not": {"sql": "a = 1"}}], "must not", id="sql"),
         pytest.param([{"sql": "type = 'a'"}, {"sql": "type = 'b'"}], None, id="not looked into"),
     ],
