@@ -530,6 +530,9 @@ class TestBadValues:
             ("adapter:one", "secrets", "secret"),
             ("adapter:one", "tipe", "type"),
             ("application:one", "exact", "exact.NAME"),
+            ("application:one", "perfix.type", "prefix.NAME"),
+            ("application:one", "not_a.dialect", "exact.NAME"),
+            ("worker", "lease.length", "lease"),
         ],
     )
     def test_an_unknown_key_is_told_the_nearest(self, section: str, key: str, nearest: str) -> None:
@@ -539,6 +542,12 @@ class TestBadValues:
         }
         problems = refused(f"[{section}]\n{needed.get(section, '')}{key} = 1\n")
         assert problems == {f"a.ini: [{section}] {key}": f"is not known; did you mean {nearest}?"}
+
+    @pytest.mark.parametrize("key", ["all", "any", "not", "not.type"])
+    def test_a_dialect_of_filters_stands_in_json_only(self, key: str) -> None:
+        problems = refused(f"[application:one]\ncommand = true\n{key} = a\n")
+        what = f'stands in JSON only: filters = [{{"{key.removesuffix(".type")}": …}}]'
+        assert problems == {f"a.ini: [application:one] {key}": what}
 
     @pytest.mark.parametrize(
         ("section", "nearest"),

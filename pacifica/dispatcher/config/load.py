@@ -3,7 +3,7 @@
 import configparser
 import difflib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from configparser import ConfigParser
 from dataclasses import replace
 from functools import partial
@@ -34,6 +34,7 @@ from pacifica.dispatcher.config.settings import (
 from pacifica.dispatcher.errors import ConfigError, Problem, RuleError
 from pacifica.dispatcher.filters import (
     ATTRIBUTE_DIALECTS,
+    COMPOSITE_DIALECTS,
     TEXT_DIALECTS,
     Filter,
     attribute_filter,
@@ -195,6 +196,9 @@ class _Reader:
             elif dot and family == "env":
                 read_variable = partial(values.variable, subject)
                 environment[subject] = self.checked(read_variable, text, where, "")
+            elif family in COMPOSITE_DIALECTS:
+                what = f'stands in JSON only: filters = [{{"{family}": …}}]'
+                self.problems.append(Problem(where, what))
             else:
                 plain[key] = text
         where = self._where(section, "")
@@ -283,7 +287,7 @@ class _Reader:
         return items
 
     def _values(
-        self, section: str, items: Mapping[str, str], keys: values.Keys, known: Iterable[str]
+        self, section: str, items: Mapping[str, str], keys: values.Keys, known: Collection[str]
     ) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, text in items.items():
@@ -297,8 +301,9 @@ class _Reader:
     def _where(self, section: str, key: str) -> str:
         return f"{self._file}: [{_shown(section)}] {_shown_key(key)}".rstrip()
 
-    def _unknown(self, where: str, word: str, known: Iterable[str]) -> None:
-        nearest = difflib.get_close_matches(word, known, n=1, cutoff=0.0)
+    def _unknown(self, where: str, word: str, known: Collection[str]) -> None:
+        alike = [each for each in known if "." in each] if "." in word else []
+        nearest = difflib.get_close_matches(word, alike or known, n=1, cutoff=0.0)
         self.problems.append(Problem(where, f"is not known; did you mean {nearest[0]}?"))
 
 

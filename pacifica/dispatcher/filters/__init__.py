@@ -9,13 +9,14 @@ from pacifica.dispatcher.filters.attributes import (
 )
 from pacifica.dispatcher.filters.composite import All, Any, Not
 from pacifica.dispatcher.filters.contradictions import contradiction
-from pacifica.dispatcher.filters.dialects import TEXT_DIALECTS, parse_filters
+from pacifica.dispatcher.filters.dialects import COMPOSITE_DIALECTS, TEXT_DIALECTS, parse_filters
 from pacifica.dispatcher.filters.filter import Explanation, Filter, cheapest_first
 from pacifica.dispatcher.filters.json_path import JsonPath
 from pacifica.dispatcher.filters.sql import Sql
 
 __all__ = [
     "ATTRIBUTE_DIALECTS",
+    "COMPOSITE_DIALECTS",
     "TEXT_DIALECTS",
     "All",
     "Any",

@@ -23,6 +23,9 @@ TEXT_DIALECTS: Mapping[str, Callable[[str], Filter]] = MappingProxyType(
 _ALIASES = {"cesql": "sql"}
 _SEVERAL: Mapping[str, type[All | Any]] = {"all": All, "any": Any}
 
+COMPOSITE_DIALECTS = (*_SEVERAL, "not")
+"""The dialects that are made of other filters."""
+
 
 def parse_filters(text: str) -> tuple[Filter, ...]:
     """Read a JSON array of filters, all of which must hold; an empty one asks for nothing.
@@ -66,7 +69,7 @@ def _filter(document: Json, pointer: str, problems: list[Problem]) -> Filter | N
         return None if part is None else Not(part)
     if dialect in TEXT_DIALECTS:
         return _checked(TEXT_DIALECTS[dialect], value, pointer, problems)
-    known = ", ".join((*ATTRIBUTE_DIALECTS, *_SEVERAL, "not", *TEXT_DIALECTS))
+    known = ", ".join((*ATTRIBUTE_DIALECTS, *COMPOSITE_DIALECTS, *TEXT_DIALECTS))
     problems.append(Problem(pointer, f"is no dialect; there are {known}"))
     return None
 
