@@ -1,5 +1,6 @@
 """What is allowed and most likely a mistake."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from pacifica.dispatcher.applications import BUILT_IN, Application, Handler
 from pacifica.dispatcher.command import Command
-from pacifica.dispatcher.filters import Exact, Sql
+from pacifica.dispatcher.filters import Exact, Sql, parse_filters
 from pacifica.dispatcher.review import warnings
 
 A = Exact("type", "a")
@@ -23,6 +24,24 @@ def test_a_rule_that_can_never_hold() -> None:
     [message] = said(replace(ONE, rule=(A, Exact("type", "b"))))
     reason = "it would need an event whose type is 'a' and whose type is 'b'"
     assert message == f"[application:one]: no event can match: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("query", "older"),
+    [
+        ('$[?(@["count"] > 5)]', '$[?$["count"] > 5]'),
+        ('$[?(@["source"])]', '$[?$["source"]]'),
+        ('$["data"][*][?(@["size"] > 10)]', '$["data"][?@["size"] > 10]'),
+        ('$[?@["count"] > 5]', None),
+        ("$.data[?(@.size > 10)]", None),
+        ('$["data"][*]["size"]', None),
+    ],
+)
+def test_a_query_that_an_older_library_reads_otherwise(query: str, older: str | None) -> None:
+    rule = parse_filters(json.dumps([{"not": {"any": [{"jsonpath": query}]}}]))
+    messages = said(replace(ONE, rule=rule))
+    assert len(messages) == bool(older)
+    assert all(f"write instead: {older}; if not" in each for each in messages)
 
 
 @pytest.mark.parametrize(

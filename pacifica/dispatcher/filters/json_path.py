@@ -93,6 +93,16 @@ class JsonPath:
         return cls(text, query)
 
     @property
+    def older(self) -> str | None:
+        """What it would be if it were one of Pacifica's older expressions; None when it is none.
+
+        A filter without `=` and `and` may be both: there it tests what it stands behind, and here
+        what is in that. Parentheses are what an older one has behind every question mark.
+        """
+        older = pacifica_jsonpath.translated(self.text)
+        return older.text if older is not None and "[?" in (older.text or "") else None
+
+    @property
     def cost(self) -> int:
         """It may walk the whole event."""
         return _COST
