@@ -11,6 +11,7 @@ from typing import Final
 from benchmarks.table import Figure
 from pacifica.dispatcher import config, events
 from pacifica.dispatcher.applications import matching
+from pacifica.dispatcher.filters import Sql
 
 _ROUNDS: Final = 7
 _APPLICATIONS: Final = 200
@@ -45,7 +46,7 @@ def read(_: object) -> Iterator[Figure]:
 
 
 def match(_: object) -> Iterator[Figure]:
-    """The time to find out which of many applications an event is for."""
+    """The time to find out whether a comparison holds, and which of many applications get it."""
     with TemporaryDirectory() as folder:
         file = Path(folder, "config.ini")
         file.write_text("\n".join(_sections()), encoding="utf-8")
@@ -55,6 +56,10 @@ def match(_: object) -> Iterator[Figure]:
         ' "subject": "a.raw", "sequence": 7, "data": {"files": [{"name": "a.raw", "size": 12}]}}'
     )
     assert matching(applications, event)
+    comparison = Sql.parse("type = 'org.example'")
+    assert comparison.matches(event)
+    spent = _microseconds(lambda: comparison.matches(event))
+    yield Figure("one comparison in CESQL", spent, "µs", most=10)
     spent = _microseconds(lambda: matching(applications, event)) / 1000
     yield Figure(f"one event, {_APPLICATIONS} applications", spent, "ms", most=1)
 

@@ -100,7 +100,8 @@ class JsonPath:
         what is in that. Parentheses are what an older one has behind every question mark.
         """
         older = pacifica_jsonpath.translated(self.text)
-        return older.text if older is not None and "[?" in (older.text or "") else None
+        form = None if older is None else _form(older)
+        return form if form and "[?" in form else None
 
     @property
     def cost(self) -> int:
@@ -142,10 +143,17 @@ def _compiled(text: str) -> JSONPathQuery:
 
 
 def _instead(older: pacifica_jsonpath.Translated) -> str:
-    """What to say of an older expression; a form that is shown can be used as it stands."""
+    """What to say of an older expression."""
     what = "is one of Pacifica's older JSONPath expressions (jsonpath2), not RFC 9535"
+    if form := _form(older):
+        return f"{what}; write instead: {form}"
+    return f"{what}, where it has no direct form; see docs/reference.md"
+
+
+def _form(older: pacifica_jsonpath.Translated) -> str | None:
+    """An older expression by RFC 9535, if it has a form there that can be used as it stands."""
     if older.text is not None:
         with suppress(ValueError):
             _compiled(older.text)
-            return f"{what}; write instead: {older.text}"
-    return f"{what}, where it has no direct form; see docs/reference.md"
+            return older.text
+    return None
