@@ -58,7 +58,7 @@ class Token:
     Attributes:
         secret: what stands there, after the prefix.
         name: the header: `X-Gitlab-Token`, or `Authorization` of MinIO's webhook target.
-        prefix: what stands before the secret.
+        prefix: what stands before the secret, in letters of any case.
     """
 
     secret: str = field(repr=False)
@@ -67,7 +67,10 @@ class Token:
 
     def verify(self, headers: Headers, body: bytes, now: float) -> None:  # noqa: ARG002
         """Let a delivery pass that has the secret."""
-        _one_of([_header(headers, self.name)], f"{self.prefix}{self.secret}", self.name)
+        sent, start = _header(headers, self.name), len(self.prefix)
+        if sent[:start].lower() == self.prefix.lower():
+            sent = f"{self.prefix}{sent[start:]}"
+        _one_of([sent], f"{self.prefix}{self.secret}", self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ def gitlab(secret: str) -> Scheme:
 
 
 def bearer(secret: str) -> Scheme:
-    """The secret as a bearer token (RFC 6750, section 2.1)."""
+    """The secret as a bearer token (RFC 6750, section 2.1; RFC 9110, section 11.1)."""
     return Token(secret, "Authorization", "Bearer ")
 
 

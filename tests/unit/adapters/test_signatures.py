@@ -100,6 +100,7 @@ class TestToken:
             (gitlab("a b"), {"X-Gitlab-Token": "a b"}),
             (gitlab("ä"), {"X-Gitlab-Token": "\xc3\xa4"}),
             (bearer("t"), {"Authorization": "Bearer t"}),
+            (bearer("t"), {"Authorization": "bearer t"}),
         ],
     )
     def test_what_passes(self, scheme: Scheme, headers: dict[str, str]) -> None:
@@ -114,6 +115,7 @@ class TestToken:
             (gitlab("ab"), {"X-Gitlab-Token": ""}),
             (gitlab("ab"), {}),
             (bearer("t"), {"Authorization": "t"}),
+            (bearer("t"), {"Authorization": "bearer T"}),
             (bearer("t"), {"Authorization": "Basic t"}),
             (bearer("t"), {"Authorization": "Bearer t, Bearer t"}),
         ],
