@@ -14,7 +14,7 @@ from shutil import which
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from benchmarks import client, empty, inside, store, tiers
+from benchmarks import client, empty, inside, pages, store, tiers
 from benchmarks.table import Figure
 from benchmarks.tiers import Site
 
@@ -186,6 +186,16 @@ def memory(plan: Plan) -> Iterator[Figure]:
         yield _compared(label, "MiB", [after], (f"after {_BATCH} events", [before]))
 
 
+def web(plan: Plan) -> Iterator[Figure]:
+    """The page, where many events are stored if there is such a database: making it, keeping it."""
+    with ExitStack() as stack:
+        site = _sites(stack, plan, plan.brokers[0], _TRUE)[-1]
+        pages.configure(site)
+        yield from pages.pages(plan, site)
+        yield from pages.live(plan, site)
+        yield from pages.readers(plan, site)
+
+
 MEASURES: Final[dict[str, Callable[[Plan], Iterator[Figure]]]] = {
     "read": inside.read,
     "match": inside.match,
@@ -195,6 +205,7 @@ MEASURES: Final[dict[str, Callable[[Plan], Iterator[Figure]]]] = {
     "heartbeat": heartbeat,
     "start": start,
     "memory": memory,
+    "web": web,
 }
 
 

@@ -1,7 +1,7 @@
 """Pages that stay as the server has them: server-sent events (HTML standard, section 9.2).
 
 What one address shows is made once for all who look at it, and so seldom that all addresses
-together take a twentieth of a core: with more of them, each is renewed less often.
+together take a thirtieth of a core to make: with more of them, each is renewed less often.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from pacifica.dispatcher.errors import DispatcherError
 from pacifica.dispatcher.rest.streams import Held
 
 _PAUSE: Final = 1.0  # seconds
-_SHARE: Final = 20.0
+_SHARE: Final = 30.0
 _FORGOTTEN: Final = 30.0  # seconds after which nobody looks at an address any more
 _SIGN_OF_LIFE: Final = 15.0
 _RETRY: Final = 3000  # milliseconds after which a browser without a place asks again
