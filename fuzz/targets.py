@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 from wsgiref.util import setup_testing_defaults
 
 from pacifica.dispatcher import config, events, orm, rest
+from pacifica.dispatcher.adapters import GENERIC, KINDS, Template, Templates, adapter
 from pacifica.dispatcher.applications import Application, explain, matching
 from pacifica.dispatcher.command import Argument, Command
 from pacifica.dispatcher.errors import ConfigError, DispatcherError, EventError, RuleError
@@ -171,6 +172,30 @@ def _applications() -> list[Application]:
     return [Application(f"a{n}", Command("true", ()), rule) for n, rule in enumerate(rules)]
 
 
+def _adapters(data: bytes) -> None:
+    """A delivery, to be proved and not: its sender's kind in the first line, headers, a body."""
+    first, _, delivery = data.partition(b"\n")
+    head, _, body = delivery.partition(b"\n\n")
+    headers = _headers(head)
+    kind = first.decode("latin-1")
+    if kind not in KINDS:
+        return
+    content_type = dict(headers).get("content-type", "application/json")
+    for scheme in (KINDS[kind]("whsec_c2VjcmV0"), None):
+        chosen = adapter("a", kind, scheme, _TEMPLATES if kind == GENERIC else None)
+        with suppress(DispatcherError):
+            for event in chosen.receive(content_type, body, headers, 0.0).events:
+                _same(event, events.parse(event.sent))
+
+
+_TEMPLATES: Final = Templates(
+    id=(Template.parse("{data.id}-{xid}"),),
+    source=(Template.parse("/any/{data.place.0}"),),
+    type=(Template.parse("{data.type}", until="."), Template.parse("t")),
+    time=(Template.parse("{data.time}"),),
+)
+
+
 def _json(data: bytes) -> None:
     """A JSON text, and an array of them."""
     text = data.decode("utf-8", "surrogateescape")
@@ -294,6 +319,7 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = MappingProxyType(
     {
         "http": _http,
         "rest": _rest,
+        "adapters": _adapters,
         "json": _json,
         "cesql": _cesql,
         "jsonpath": _jsonpath,
