@@ -5,19 +5,32 @@ from itertools import combinations
 
 from pacifica.dispatcher.applications import Application
 from pacifica.dispatcher.errors import Problem
-from pacifica.dispatcher.filters import All, Any, Filter, JsonPath, Not, contradiction
+from pacifica.dispatcher.filters import All, Any, Filter, JsonPath, Not, Sql, contradiction
 
 
 def warnings(applications: Iterable[Application]) -> tuple[Problem, ...]:
     """Rules that can never hold, or have two meanings, and applications that are the same."""
     applications = tuple(applications)
-    return (*_never(applications), *_ambiguous(applications), *_twice(applications))
+    return (
+        *_never(applications),
+        *_of_data(applications),
+        *_ambiguous(applications),
+        *_twice(applications),
+    )
 
 
 def _never(applications: tuple[Application, ...]) -> Iterator[Problem]:
     for each in applications:
         if reason := contradiction(each.rule):
             yield Problem(_where(each), f"no event can match: {reason}")
+
+
+def _of_data(applications: tuple[Application, ...]) -> Iterator[Problem]:
+    for application in applications:
+        for each in _all_filters(application.rule):
+            if isinstance(each, Sql) and "data" in each.expression.attributes:
+                what = "sql sees attributes and no data, so this finds none: jsonpath looks into it"
+                yield Problem(_where(application), what)
 
 
 def _ambiguous(applications: tuple[Application, ...]) -> Iterator[Problem]:

@@ -26,6 +26,11 @@ def test_a_rule_that_can_never_hold() -> None:
     assert message == f"[application:one]: no event can match: {reason}"
 
 
+def test_an_expression_on_the_data() -> None:
+    [message] = said(replace(ONE, rule=parse_filters('[{"not": {"sql": "data = 1"}}]')))
+    assert message.startswith("[application:one]: sql sees attributes and no data")
+
+
 @pytest.mark.parametrize(
     ("query", "older"),
     [
