@@ -12,6 +12,17 @@ from pacifica.dispatcher.events import ABSENT, Event, Json, canonical
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _INDEX = re.compile(r"0|[1-9]\d{0,8}", re.ASCII)
 _UNSAFE = re.compile(r"""[\s'"\\#]|^$""")
+_SHELL = re.compile(r"-[a-z]*c")
+_CODE_OPTIONS = {
+    **dict.fromkeys(("sh", "bash", "dash", "ash", "zsh", "ksh", "fish"), _SHELL),
+    **dict.fromkeys(("python", "pypy"), re.compile(r"-[A-Za-z]*c")),
+    **dict.fromkeys(("perl", "ruby"), re.compile(r"-[A-Za-z]*[eE]")),
+    **dict.fromkeys(("node", "php"), re.compile(r"-[epr]|--eval|--print|--run")),
+    **dict.fromkeys(("pwsh", "powershell"), re.compile(r"-c(ommand)?", re.IGNORECASE)),
+    "cmd": re.compile(r"/[ck]", re.IGNORECASE),
+}
+"""Interpreters, and the options behind which they take code."""
+
 _PATH = re.compile(r"data(\.[^.\s]+)*|[a-z0-9]+")
 
 
@@ -108,6 +119,11 @@ class Argument:
         return "".join(part if isinstance(part, str) else part.plain(event) for part in self.parts)
 
     @property
+    def literal(self) -> bool:
+        """Whether nothing of it comes from the event."""
+        return all(isinstance(part, str) for part in self.parts)
+
+    @property
     def begins_with_event(self) -> bool:
         """Whether its first character is the event's to choose."""
         return bool(self.parts) and isinstance(self.parts[0], Placeholder)
@@ -132,7 +148,8 @@ class Command:
         """Read a command line; words and quotes are a shell's, nothing else is.
 
         Raises:
-            ValueError: quotes or braces do not close, or the program is missing or a placeholder.
+            ValueError: quotes or braces do not close, the program is missing or a placeholder, or
+                the event would be a part of what a shell or another interpreter executes.
         """
         if "\0" in text:
             raise ValueError("it has a NUL character")
@@ -140,8 +157,9 @@ class Command:
         if not words or not words[0]:
             raise ValueError("it names no program")
         program, *arguments = (Argument.parse(word) for word in words)
-        if not all(isinstance(part, str) for part in program.parts):
+        if not program.literal:
             raise ValueError("the program itself may not come from the event")
+        _check_code(program, *arguments)
         return cls("".join(map(str, program.parts)), tuple(arguments))
 
     def fill(self, event: Event) -> list[str]:
@@ -169,6 +187,33 @@ class Command:
 
 
 _END_OF_OPTIONS = Argument(("--",))
+
+
+def _check_code(*words: Argument) -> None:
+    """Let no event stand in the code that an interpreter takes as an argument, such as sh -c.
+
+    Raises:
+        ValueError: it would.
+    """
+    interpreter, code_follows = "", False
+    for word in words:
+        text = str(word)
+        if code_follows and not word.literal:
+            raise ValueError(
+                f"the event would choose what {interpreter} executes; name it behind the code and "
+                "take it from there: sh -c 'convert \"$1\"' convert {data.path}"
+            )
+        options = _CODE_OPTIONS.get(interpreter)
+        code_follows = bool(options and options.fullmatch(text))
+        if _name(text) in _CODE_OPTIONS:
+            interpreter = _name(text)
+        elif not text.startswith(("-", "/")):
+            interpreter = ""
+
+
+def _name(program: str) -> str:
+    """The name of a program without its folder, its version and what Windows has behind it."""
+    return re.split(r"[/\\]", program)[-1].lower().removesuffix(".exe").rstrip("0123456789.")
 
 
 def _token(token: re.Match[str]) -> str | Placeholder:

@@ -27,7 +27,7 @@ lease = 5s
 
 [application:note]
 exact.type = note
-command = sh -c "echo $$ >> {folder}/pids; sleep {{data}}"
+command = sh -c 'echo $$ >> {folder}/pids; sleep "$1"' nap {{data}}
 max_crashes = 9
 
 [application:poison]

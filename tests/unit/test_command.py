@@ -21,6 +21,43 @@ def with_data(command: str, data: Json) -> list[str]:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        "sh -c 'wc {data.path}'",
+        "/bin/sh -ec '{data.path}' sh",
+        "bash --norc -lc {data.script}",
+        "env A=1 sh -c 'wc {data.path}'",
+        "timeout 5 bash -c 'wc {id}'",
+        "python3.11 -u -c 'print({data.n})'",
+        "perl -ne 'print {data.n}'",
+        "node --eval {data.n}",
+        "php -r {data.n}",
+        "C:\\\\Windows\\\\cmd.exe /c 'dir {data.path}'",
+    ],
+)
+def test_no_event_is_executed(line: str) -> None:
+    with pytest.raises(ValueError, match="the event would choose what"):
+        Command.parse(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sh -c 'wc \"$1\"' sh {data.path}",
+        "python3 tool.py -c {data.path}",
+        "sh tool.sh -c {data.path}",
+        "grep -c x {data.path}",
+        "tool -c {data.path}",
+        "sh {data.path}",
+        "python -c 'import sys; print(sys.argv)' {data.path}",
+        "sh -c 'echo {{1,2}}'",
+    ],
+)
+def test_an_event_beside_code_is_an_argument(line: str) -> None:
+    assert Command.parse(str(Command.parse(line))) == Command.parse(line)
+
+
+@pytest.mark.parametrize(
     ("line", "program", "arguments"),
     [
         pytest.param("true", "true", [], id="no argument"),
