@@ -79,7 +79,7 @@ def serve(settings: Settings, cherrypy_config: Path | None, ready: Callable[[str
         {
             "server.socket_host": server.address,
             "server.socket_port": server.port,
-            "server.thread_pool": server.threads + server.streams,
+            "server.thread_pool": server.threads,
             "server.socket_queue_size": 128,
             "server.max_request_body_size": 0,
             "engine.autoreload.on": False,
@@ -92,9 +92,7 @@ def serve(settings: Settings, cherrypy_config: Path | None, ready: Callable[[str
     _check_address(cherrypy.server.socket_host, cherrypy.server.socket_port)
     cherrypy.log.error_log.setLevel(logging.WARNING)
     # Not by cherrypy.tree, which would look for an application at each folder of the path.
-    cherrypy.server.httpserver = CPWSGIServer(cherrypy.server)
-    cherrypy.server.httpserver.ConnectionClass = rest.Connection
-    cherrypy.server.httpserver.wsgi_app = web.application
+    cherrypy.server.httpserver = _server(web)
     cherrypy.engine.subscribe("start", web.publisher.start)
     cherrypy.engine.subscribe("stop", web.publisher.stop)
     cherrypy.engine.subscribe("stop", web.streams.stop, priority=_BEFORE_THE_SERVER)
@@ -105,6 +103,16 @@ def serve(settings: Settings, cherrypy_config: Path | None, ready: Callable[[str
         ended.wait()
     finally:
         cherrypy.engine.exit()
+
+
+def _server(web: Web) -> CPWSGIServer:
+    """CherryPy's server, with header fields and threads as we need them."""
+    found = CPWSGIServer(cherrypy.server)
+    found.wsgi_app = web.application
+    found.ConnectionClass = rest.Connection
+    found.requests = rest.Pool(found, found.requests.min, found.requests.max)
+    web.streams.give_threads(found.requests.resize)
+    return found
 
 
 def _end_asked_for() -> threading.Event:

@@ -44,7 +44,7 @@ class ServerSettings:
         address: the address to listen on.
         port: the TCP port.
         threads: how many requests are served at once.
-        streams: how many answers may stay open beside them.
+        streams: how many answers may stay open beside them, each with a thread of its own.
         max_event_size: bytes that a request's body may have.
     """
 

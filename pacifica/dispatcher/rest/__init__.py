@@ -5,6 +5,15 @@ from pacifica.dispatcher.rest.openapi import DOCUMENT
 from pacifica.dispatcher.rest.resources import RESOURCES, Service
 from pacifica.dispatcher.rest.streams import Streams
 from pacifica.dispatcher.rest.webhook import Webhook
-from pacifica.dispatcher.rest.wire import Connection
+from pacifica.dispatcher.rest.wire import Connection, Pool
 
-__all__ = ["DOCUMENT", "RESOURCES", "Connection", "Service", "Streams", "Webhook", "application"]
+__all__ = [
+    "DOCUMENT",
+    "RESOURCES",
+    "Connection",
+    "Pool",
+    "Service",
+    "Streams",
+    "Webhook",
+    "application",
+]

@@ -2,7 +2,8 @@
 
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import cherrypy
@@ -44,14 +45,21 @@ class Held:
 class Streams:
     """The places of answers that stay open.
 
-    Each holds a thread of the server, which has so many more; so they never use up those that
-    accept events.
+    Each holds a thread of the server, which has another one for that time; so they never use up
+    those that accept events.
     """
 
     def __init__(self, places: int) -> None:
         """Offer places; none is taken."""
-        self._places = threading.BoundedSemaphore(places)
+        self._places = places
+        self._lock = threading.Lock()
+        self._held = 0
+        self._resize: Callable[[int], None] = _as_it_is
         self._stopping = threading.Event()
+
+    def give_threads(self, resize: Callable[[int], None]) -> None:
+        """Have a server's threads follow: `resize` is told how many places are taken."""
+        self._resize = resize
 
     def try_hold(self) -> Held | None:
         """Take a place for the request at hand.
@@ -60,9 +68,9 @@ class Streams:
             None when there is none; nor in a server that has one thread for everything.
         """
         several = cherrypy.request.wsgi_environ.get("wsgi.multithread")
-        if not several or not self._places.acquire(blocking=False):
+        if not several or not self._take(1):
             return None
-        cherrypy.request.hooks.attach("on_end_request", self._places.release)
+        cherrypy.request.hooks.attach("on_end_request", partial(self._take, -1))
         return Held(self._stopping)
 
     def hold(self) -> Held:
@@ -76,9 +84,22 @@ class Streams:
             raise TooManyStreamsError("too many answers are open already (streams)")
         return held
 
+    def _take(self, number: int) -> bool:
+        """Take so many places, or give them back; says whether there were any."""
+        with self._lock:
+            if self._held + number > self._places:
+                return False
+            self._held += number
+            self._resize(self._held)
+            return True
+
     def stop(self) -> None:
         """The server stops: whoever waits is woken, and shall end."""
         self._stopping.set()
+
+
+def _as_it_is(_: int) -> None:
+    """Leave a server that is not ours to change as it is."""
 
 
 def _connection_number(environ: Mapping[str, Any]) -> int | None:

@@ -1,8 +1,10 @@
-"""The web server's reading of header fields, where cheroot would lose some."""
+"""What the web server does otherwise than cheroot: reading header fields, and its threads."""
 
+import threading
 from typing import Any
 
 from cheroot import server
+from cheroot.workers import threadpool
 
 
 class HeaderReader(server.HeaderReader):
@@ -40,3 +42,29 @@ class Connection(server.HTTPConnection):
     """A connection of the web server that reads header fields so."""
 
     RequestHandlerClass = _Request
+
+
+_ThreadPool: Any = threadpool.ThreadPool  # its stub knows nothing of what it has for subclasses
+
+
+class Pool(_ThreadPool):  # type: ignore[misc] # of Any
+    """The web server's threads: those that it always has, and more while they are needed.
+
+    Each thread keeps a connection to the database, so it would cost memory to have all from the
+    start.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - cheroot's
+        """Make none yet."""
+        super().__init__(*arguments, **named)
+        self._resizing = threading.Lock()
+
+    def resize(self, more: int) -> None:
+        """Have so many more than at the least: new ones at once, others end when they are idle."""
+        with self._resizing:
+            self._clear_dead_threads()
+            ending = len(self._pending_shutdowns)
+            missing = self.min + more - (len(self._threads) - ending)
+            self._threads.extend(self._spawn_worker() for _ in range(missing))
+            if missing < 0:
+                self.shrink(ending - missing)
