@@ -3,6 +3,7 @@
 What is asked for may be rare, and there may be millions of events. So they are looked through in
 stretches of time, the newest first and each longer than the one before, as fast as the database
 shows itself to be. Whoever asks gets what was found when the time is up, and can go on from there.
+What no index answers is looked for in so many events at the most, however close they came.
 """
 
 import time
@@ -18,9 +19,12 @@ from pacifica.dispatcher.orm.tables import State
 _PATIENCE: Final = 0.05  # seconds
 _FIRST_STRETCH: Final = 60.0  # seconds of the events' times
 _FASTEST_GROWTH: Final = 8.0
+_MOST_READ: Final = 20_000  # events of a stretch, when each must be read
 _END: Final = "g"  # after every uuid
 
 _NEWEST = "SELECT MAX(uuid) FROM event WHERE uuid < ? AND uuid >= ?"
+_LAST_READ = """SELECT uuid FROM event WHERE uuid < ? AND uuid >= ?
+    ORDER BY uuid DESC LIMIT 1 OFFSET ?"""
 _OF_RUN = """event.uuid IN (SELECT run.event FROM run
     WHERE {condition} AND run.superseded = 0 AND run.event < ? AND run.event >= ?)"""
 _NO_RUN_IN = """NOT EXISTS (SELECT 1 FROM run
@@ -118,6 +122,8 @@ def _look(
     while newest:
         began = time.monotonic()
         begin = max(oldest, uuid_at(time_of(newest) - length)) if conditions else oldest
+        if conditions.of_text:
+            begin = _not_too_many(database, begin, end)
         found += conditions.uuids(database, begin, end, limit + 1 - len(found))
         if len(found) > limit:
             return found[:limit], found[limit - 1]
@@ -136,14 +142,25 @@ def _newest(database: Database, begin: str, end: str) -> str | None:
     return newest
 
 
+def _not_too_many(database: Database, begin: str, end: str) -> str:
+    """Where to begin between two uuids so that no more events than may be are read."""
+    row = database.fetch(_LAST_READ, (end, begin, _MOST_READ - 1)).fetchone()
+    return str(row[0]) if row else begin
+
+
 class _Conditions:
-    """What an event must be like, in SQL."""
+    """What an event must be like, in SQL.
+
+    Attributes:
+        of_text: whether each event must be read, for want of an index.
+    """
 
     def __init__(self, wanted: EventFilter) -> None:
         self._plain: list[str] = []
         self._values: list[object] = []
         self._of_runs: list[str] = []
         self._run_values: list[str] = []
+        self.of_text = wanted.text is not None
         for column, text in (("type", wanted.type), ("source", wanted.source)):
             if text is not None:
                 plain = f"event.{column}_hash = ? AND event.{column} = ?"

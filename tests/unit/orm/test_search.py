@@ -2,6 +2,7 @@
 
 import random
 import string
+import sys
 import time
 from itertools import product
 
@@ -197,6 +198,22 @@ def test_a_search_whose_time_is_up_is_gone_on_with(database: orm.Database) -> No
         assert len(pages) < 200
     assert [view.uuid for page in pages for view in page.events] == uuids[3::7]
     assert len(pages) > 10
+
+
+def test_of_events_that_came_close_together_not_all_are_read_at_once(
+    each_database: orm.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[uuid_at.__module__], "_MOST_READ", 3)
+    uuids = [stored(each_database, number, subject=f"part-{number % 5}") for number in range(10)]
+    befores: list[str | None] = [None]
+    events: list[str] = []
+    while befores == [None] or befores[-1]:
+        wanted = orm.EventFilter(text="part-1", before=befores[-1])
+        page = orm.search(each_database, wanted, 10, patience=0)
+        events += [view.uuid for view in page.events]
+        befores.append(page.before)
+    assert befores == [None, uuids[7], uuids[4], uuids[1], None]
+    assert events == [uuids[6], uuids[1]]
 
 
 def test_a_search_without_a_condition_is_never_cut_short(database: orm.Database) -> None:
