@@ -487,6 +487,8 @@ def sample(standalone: Site) -> dict[str, str]:
         "/",
         "/?text=nothing+is+like+this",
         "/events/{event}",
+        "/edit?event={event}",
+        "/together?action=replay&event={event}",
         "/runs/{run}",
         "/runs/{napping}",
         "/applications",
