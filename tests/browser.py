@@ -98,6 +98,10 @@ class Browser:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
+    def height(self) -> int:
+        """How tall the whole page is."""
+        return int(self.driver.execute_script("return document.documentElement.scrollHeight"))
+
     def resize(self, width: int, height: int) -> None:
         """Be a screen of this size, without scroll bars."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}

@@ -17,7 +17,7 @@ command = sh -c 'echo "sha256 of $1"; printf "%s" "$1" | sha256sum' checksum {su
 [application:reconstruct]
 exact.type = org.example.instrument.scan
 concurrency = 1
-command = sh -c 'for n in 1 2 3 4; do echo "::progress $((n * 10)) reading file $n of 10"; echo "file $n: 2048 frames"; done; sleep 600'
+command = sh -c 'for n in 1 2 3 4; do echo "::progress $((n * 10)) reading file $n of 10"; printf "\\033[32mfile %s\\033[0m: \\033[1m2048\\033[0m frames\\n" "$n"; done; echo "frame 17 of file 4 is dark" >&2; sleep 600'
 kill_after = 1s
 [application:calibrate]
 exact.type = org.example.instrument.scan
@@ -30,6 +30,7 @@ SCREENS = {
     "phone": ("light", 390, 844),
 }
 SOURCE = "/microscope-7"
+_TALLEST = 1400
 
 
 def main() -> None:
@@ -48,6 +49,7 @@ def main() -> None:
                 for name, address in pages.items():
                     window.open(f"{site.url}{address}")
                     window.wait_text("#live", "live")
+                    window.resize(width, max(height, min(window.height(), _TALLEST)))
                     _save(window, folder / f"{name}-{screen}.png")
         finally:
             site.kill_all()

@@ -629,6 +629,10 @@ def test_pages_are_linked_until_the_last(client: Client) -> None:
         ("status=failed", 0),
         ("since=2020-01-01T00:00:00Z", 2),
         ("since=2020-01-01", 2),
+        ("since=2h", 2),
+        ("since=0s", 0),
+        ("until=1m", 0),
+        ("since=99999d", 2),
         ("until=2020-01-01T00:00:00%2B01:00", 0),
         ("since=0001-01-01T00:00:00%2B14:00", 2),
         ("until=9999-12-31T23:59:59-14:00", 2),
@@ -648,7 +652,8 @@ def test_events_are_filtered(client: Client, query: str, found: int) -> None:
     "query",
     [
         "limit=0", "limit=501", "limit=-1", "limit=many", "limit=", "limit=%D9%A3",
-        "limit=1&limit=2", "status=happy", "status=", "since=yesterday", "since=",
+        "limit=1&limit=2", "status=happy", "status=", "since=yesterday", "since=", "since=2w",
+        "since=-2h", "since=123456s",
         "until=2026-13-01", "unknown=1", "type=a&type=b", "=", "self=1",
     ],
 )  # fmt: skip

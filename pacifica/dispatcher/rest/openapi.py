@@ -33,6 +33,10 @@ _INTEGER: Final[Node] = {"type": "integer"}
 _NUMBER: Final[Node] = {"type": "number"}
 _BOOLEAN: Final[Node] = {"type": "boolean"}
 _TIME: Final[Node] = {"type": "string", "format": "date-time"}
+_WHEN_OR_AGO: Final[Node] = {
+    "anyOf": [_TIME, {"type": "string", "pattern": "^[0-9]{1,5}[smhd]$"}],
+    "description": "2h is two hours ago; there are s, m, h and d",
+}
 _UUID: Final[Node] = {"type": "string", "format": "uuid"}
 _STATE: Final[Node] = {"enum": [each.value for each in orm.State]}
 _STATUS: Final[Node] = {"enum": list(requests.STATUSES)}
@@ -412,8 +416,8 @@ _LIST: Final[Node] = {
         _query("source", "events of exactly this source"),
         _query("application", "events that have a run of it"),
         _query("text", "events that have this in id or subject, in capitals or not"),
-        _query("since", "received at this time or after", _TIME),
-        _query("until", "received before this time", _TIME),
+        _query("since", "received at this time or after", _WHEN_OR_AGO),
+        _query("until", "received before this time", _WHEN_OR_AGO),
         _query("before", "events older than the one of this uuid", _UUID),
         _query(
             "limit",

@@ -1,6 +1,7 @@
 """Reading the current request: its body, what it prefers, its path and its parameters."""
 
 import re
+import time
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ _DRAINED: Final = 16 * 1024**2
 _CHUNK: Final = 64 * 1024
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TEXT: Final = frozenset({"text/plain", "text/*"})
+_AGO: Final = re.compile(r"(\d{1,5})([smhd])", re.ASCII)
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _WEIGHT: Final = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 _OFFERED: Final = _TEXT | {"application/json", "application/*", "*/*"}
 
@@ -242,11 +245,15 @@ def status(text: str) -> str:
 
 
 def moment(text: str) -> float:
-    """A time in RFC 3339, UTC when it says nothing else, as seconds since the epoch."""
+    """A time in RFC 3339, UTC when it says nothing else, or how long ago; in epoch seconds."""
+    if ago := _AGO.fullmatch(text):
+        return time.time() - int(ago[1]) * _SECONDS[ago[2]]
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise RequestError("a time looks like 2026-11-23T16:57:37Z") from None
+        raise RequestError(
+            "a time looks like 2026-11-23T16:57:37Z, or 2h for so long ago"
+        ) from None
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
