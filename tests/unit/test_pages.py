@@ -13,6 +13,7 @@ import pytest
 
 from pacifica.dispatcher import events, orm, rest
 from pacifica.dispatcher.events import Json
+from pacifica.dispatcher.orm.search import uuid_at
 from pacifica.dispatcher.output import Piece
 from pacifica.dispatcher.rest.live import LivePages
 from pacifica.dispatcher.rest.streams import Held
@@ -236,13 +237,28 @@ def test_a_form_that_is_none_of_ours_is_refused(client: Client, body: bytes) -> 
 def test_more_than_fit_into_a_question_are_gone_on_with(
     client: Client, database: orm.Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pacifica.dispatcher.rest.pages._AT_ONCE", 2)
+    monkeypatch.setattr("pacifica.dispatcher.rest.forms._AT_ONCE", 2)
     uuids = [stored(database, number) for number in range(3)]
     first = page(client, "/together?action=replay&all=yes")
     [more] = re.findall(r'name="more" value="([^"]+)"', first)
     second = page(client, more.replace("&amp;", "&"))
     asked = [re.findall(r'name="event" value="([^"]+)"', text) for text in (first, second)]
     assert asked == [uuids[:0:-1], uuids[:1]]
+
+
+def test_what_was_not_found_yet_is_searched_for_further(
+    client: Client, database: orm.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pacifica.dispatcher.rest.forms._PATIENCE", 0.0)
+    wanted = stored(database, 1, subject="wanted")
+    stored(database, 2)
+    moved = f"{uuid_at(time.time() - 1e6)[:14]}{wanted[14:]}"
+    change(database, "UPDATE event SET uuid = ? WHERE uuid = ?", (moved, wanted))
+    first = page(client, "/together?action=replay&all=yes&text=wanted")
+    assert "None was found so far" in first
+    [more] = re.findall(r'href="(/together[^"]+)"', first)
+    second = page(client, html.unescape(more))
+    assert re.findall(r'name="event" value="([^"]+)"', second) == [moved]
 
 
 def test_failures_that_have_something_in_common_stand_together(

@@ -45,7 +45,7 @@ from pacifica.dispatcher.orm.queries import (
     output_saved,
     run,
 )
-from pacifica.dispatcher.orm.search import EventFilter, Found, digest, search
+from pacifica.dispatcher.orm.search import PATIENCE, EventFilter, Found, digest, search
 from pacifica.dispatcher.orm.tables import State, new_uuid
 from pacifica.dispatcher.orm.transitions import (
     Claim,
@@ -80,6 +80,7 @@ from pacifica.dispatcher.orm.workers import (
 __all__ = [
     "GROUPED",
     "MOST",
+    "PATIENCE",
     "Accepted",
     "AttemptView",
     "Claim",

@@ -16,7 +16,9 @@ from pacifica.dispatcher.orm.database import Database
 from pacifica.dispatcher.orm.queries import PRECEDENCE, EventView, event_views
 from pacifica.dispatcher.orm.tables import State
 
-_PATIENCE: Final = 0.05  # seconds
+PATIENCE: Final = 0.05
+"""Seconds that a search takes when nothing else is said."""
+
 _FIRST_STRETCH: Final = 60.0  # seconds of the events' times
 _FASTEST_GROWTH: Final = 8.0
 _MOST_READ: Final = 20_000  # events of a stretch, when each must be read
@@ -87,7 +89,7 @@ def time_of(uuid: str) -> float:
 
 
 def search(
-    database: Database, wanted: EventFilter, limit: int, patience: float = _PATIENCE
+    database: Database, wanted: EventFilter, limit: int, patience: float = PATIENCE
 ) -> Found:
     """A page of the newest events that are asked for.
 

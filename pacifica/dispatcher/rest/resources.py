@@ -249,8 +249,13 @@ class Events(Receive):
         documents = [answers.status_document(view) for view in found.events]
         return answers.answer_json({"events": documents})
 
-    def found(self, query: Query) -> tuple[orm.Found, str | None]:
-        """The events that are asked for, and what to ask for the next page, if there may be one."""
+    def found(self, query: Query, patience: float = orm.PATIENCE) -> tuple[orm.Found, str | None]:
+        """The events that are asked for, and what to ask for the next page, if there may be one.
+
+        Args:
+            query: the parameters.
+            patience: seconds that a search takes before it is gone on with on the next page.
+        """
         readers: requests.Readers = {
             "status": requests.status,
             "state": requests.status,
@@ -265,7 +270,7 @@ class Events(Receive):
         }
         asked = requests.parameters(query, readers)
         limit = asked.pop("limit", requests.DEFAULT_LIMIT)
-        found = orm.search(self._service.database, orm.EventFilter(**asked), limit)
+        found = orm.search(self._service.database, orm.EventFilter(**asked), limit, patience)
         following = urllib.parse.urlencode({**query, "before": found.before})
         return found, following if found.before else None
 
