@@ -13,7 +13,8 @@ from pacifica.dispatcher import events, orm, page
 from pacifica.dispatcher.errors import ConflictError, EventError, NotFoundError
 from pacifica.dispatcher.rest import answers, requests
 from pacifica.dispatcher.rest.requests import RequestError, TooLargeError
-from pacifica.dispatcher.rest.resources import ACTIONS, Events, Resource, Service
+from pacifica.dispatcher.rest.resources import Events, Resource
+from pacifica.dispatcher.rest.service import ACTIONS, Service
 
 _AT_ONCE: Final = 500
 """Events that something is done with in one request."""

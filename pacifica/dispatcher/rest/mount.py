@@ -9,7 +9,43 @@ import cherrypy
 
 from pacifica.dispatcher.rest import answers, openapi
 from pacifica.dispatcher.rest.pages import PAGES
-from pacifica.dispatcher.rest.resources import RESOURCES, Resource, Service
+from pacifica.dispatcher.rest.resources import (
+    Adapted,
+    Applications,
+    Description,
+    Dispatch,
+    Event,
+    Events,
+    Explain,
+    Live,
+    OneApplication,
+    Ready,
+    Receive,
+    Resource,
+    Status,
+    Workers,
+)
+from pacifica.dispatcher.rest.runs import Runs
+from pacifica.dispatcher.rest.service import Service
+
+RESOURCES: Mapping[str, type[Resource]] = {
+    "": Events,
+    "events": Events,
+    "events/": Event,
+    "receive": Receive,
+    "receive/": Adapted,
+    "status/": Status,
+    "dispatch/": Dispatch,
+    "runs/": Runs,
+    "applications": Applications,
+    "applications/": OneApplication,
+    "workers": Workers,
+    "explain": Explain,
+    "health/live": Live,
+    "health/ready": Ready,
+    "openapi.json": Description,
+}
+"""What stands at each path; below those that end with a slash, the rest is its own to read."""
 
 
 class _Paths(cherrypy.dispatch.MethodDispatcher):  # type: ignore[misc] # CherryPy is untyped

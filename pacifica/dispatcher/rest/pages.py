@@ -18,9 +18,9 @@ from pacifica.dispatcher.rest.resources import (
     Events,
     OneApplication,
     Resource,
-    Runs,
     Workers,
 )
+from pacifica.dispatcher.rest.runs import Runs
 
 _COMPARED: Final = 20
 """Runs of the same application that stand beside one."""
