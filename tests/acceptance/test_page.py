@@ -95,14 +95,20 @@ def shown(url: str) -> Answer:
     return http(url, Accept=HTML)
 
 
+def gated(site: Site, kind: str, folder: Path, **attributes: object) -> tuple[str, Path, Path]:
+    """The uuid of a new event, and the two files that its run waits for, one after the other."""
+    first, second = folder / "first", folder / "second"
+    data = {"first": str(first), "second": str(second)}
+    return posted(site, kind, data=data, **attributes), first, second
+
+
 def test_an_event_is_watched_to_its_end_without_a_reload(
     standalone: Site, window: Browser, tmp_path: Path
 ) -> None:
-    first, second = tmp_path / "first", tmp_path / "second"
     window.open(f"{standalone.url}/")
     window.mark()
-    data = {"first": str(first), "second": str(second)}
-    row = f"#event-{posted(standalone, 'gates', subject='watched', data=data)}"
+    event, first, second = gated(standalone, "gates", tmp_path, subject="watched")
+    row = f"#event-{event}"
     window.wait_text(row, "watched", "gates", "running", "40 %")
     first.touch()
     second.touch()
@@ -113,9 +119,7 @@ def test_an_event_is_watched_to_its_end_without_a_reload(
 def test_output_is_followed_while_it_comes(
     standalone: Site, window: Browser, tmp_path: Path
 ) -> None:
-    first, second = tmp_path / "first", tmp_path / "second"
-    data = {"first": str(first), "second": str(second)}
-    event = posted(standalone, "gates", data=data)
+    event, first, second = gated(standalone, "gates", tmp_path)
     run = only_run(standalone, event, "running")
     window.open(f"{standalone.url}/runs/{run}")
     window.mark()
@@ -133,9 +137,7 @@ def test_output_is_followed_while_it_comes(
 def test_the_output_of_the_next_attempt_is_followed_too(
     standalone: Site, window: Browser, tmp_path: Path
 ) -> None:
-    first, second = tmp_path / "first", tmp_path / "second"
-    data = {"first": str(first), "second": str(second)}
-    event = posted(standalone, "again", data=data)
+    event, first, second = gated(standalone, "again", tmp_path)
     run = only_run(standalone, event, "running")
     window.open(f"{standalone.url}/runs/{run}")
     window.mark()
@@ -150,9 +152,7 @@ def test_the_output_of_the_next_attempt_is_followed_too(
 def test_what_the_reader_has_set_survives_a_refresh(
     standalone: Site, window: Browser, tmp_path: Path
 ) -> None:
-    first, second = tmp_path / "first", tmp_path / "second"
-    data = {"first": str(first), "second": str(second)}
-    event = posted(standalone, "gates", data=data)
+    event, first, second = gated(standalone, "gates", tmp_path)
     run = only_run(standalone, event, "running")
     window.open(f"{standalone.url}/runs/{run}")
     wrap = window.wait_text("label", "wrap lines").find_element(By.ID, "wrap")
