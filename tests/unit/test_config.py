@@ -565,6 +565,10 @@ class TestBadValues:
         problems = refused(f"[{section}]\nport = 1\n")
         assert problems == {f"a.ini: [{section}]": f"is not known; did you mean {nearest}?"}
 
+    def test_a_line_has_less_than_a_thousand_blanks_in_a_row(self) -> None:
+        text = f"[server]\nport ={' ' * 999}1\n\naddress{chr(9) * 1000}= a\n"
+        assert refused(text) == {"a.ini: line 4": "has a thousand blanks in a row"}
+
     def test_there_is_no_section_for_defaults(self) -> None:
         assert [*refused("[DEFAULT]\nport = 1\n")] == ["a.ini: [DEFAULT]"]
 

@@ -61,7 +61,10 @@ def rows(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("target", ["/", "/events", "/applications", "/workers"])
-@pytest.mark.parametrize("accept", ["*/*", "application/json", "application/json, text/html;q=0.9"])
+@pytest.mark.parametrize(
+    "accept",
+    ["*/*", "application/json", "application/json, text/html;q=0.9", "xtext/html, text/plainer"],
+)
 def test_who_does_not_prefer_html_gets_json(client: Client, target: str, accept: str) -> None:
     answer = client.get(target, accept=accept)
     assert answer.headers["content-type"] == "application/json"

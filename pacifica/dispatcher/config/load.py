@@ -3,12 +3,13 @@
 import configparser
 import difflib
 import os
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from configparser import ConfigParser
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pacifica.dispatcher.adapters import (
     ATTRIBUTES,
@@ -100,6 +101,10 @@ def _find(environment: Mapping[str, str]) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
+_BLANKS: Final = re.compile(r"[^\S\n]{1000}")
+"""What configparser would take a time for that grows with the square of their number."""
+
+
 def _parse(file: Path | None) -> ConfigParser:
     parser = ConfigParser(
         interpolation=None,
@@ -112,7 +117,11 @@ def _parse(file: Path | None) -> ConfigParser:
     if file is None:
         return parser
     try:
-        parser.read_string(file.read_text(encoding="utf-8-sig"), source=str(file))
+        text = file.read_text(encoding="utf-8-sig")
+        if blanks := _BLANKS.search(text):
+            line = text.count("\n", 0, blanks.start()) + 1
+            raise ConfigError([Problem(f"{file}: line {line}", "has a thousand blanks in a row")])
+        parser.read_string(text, source=str(file))
     except OSError as exc:
         raise ConfigError([Problem(str(file), f"cannot be read: {exc.strerror}")]) from exc
     except UnicodeDecodeError as exc:

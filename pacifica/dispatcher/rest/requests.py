@@ -146,7 +146,8 @@ def prefers_html() -> bool:
     if "text/html" not in accept:
         return False
     weights = {kind: weight for weight, kind in map(_weighted, accept.split(","))}
-    return weights["text/html"] > 0 and weights["text/html"] >= weights.get("application/json", 0.0)
+    wanted = weights.get("text/html", 0.0)
+    return wanted > 0 and wanted >= weights.get("application/json", 0.0)
 
 
 def prefers_page() -> bool:
