@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from fuzz.targets import TARGETS, try_input
+from fuzz.targets import PATIENCE, TARGETS, try_input
 
 _HERE: Final = Path(__file__).parent
 _MAX_LENGTH: Final = 4096  # bytes of an input, before a part of it is repeated
@@ -72,6 +72,16 @@ def _options() -> argparse.Namespace:
         "--seconds", type=float, default=600.0, metavar="N", help="all of it together; else 600"
     )
     parser.add_argument(
+        "--patience",
+        type=float,
+        default=PATIENCE,
+        metavar="N",
+        help=f"seconds of processor time that an input may take; else {PATIENCE:g}",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="feed the same inputs each time; 0: others"
+    )
+    parser.add_argument(
         "--only", nargs="+", choices=TARGETS, default=list(TARGETS), help="some targets only"
     )
     parser.add_argument(
@@ -107,7 +117,7 @@ async def _all(options: argparse.Namespace) -> list[Result]:
 
     async def fuzzed(name: str) -> Result:
         async with room:
-            result = await _fuzzed(name, seconds, options.findings)
+            result = await _fuzzed(name, seconds, options)
         rate = result.executions / max(1.0, result.seconds)
         found = result.finding or ("nothing" if result.log is None else "it did not run")
         print(f"| {name} | {result.executions:,} | {rate:,.0f} | {found} |", flush=True)
@@ -119,13 +129,14 @@ async def _all(options: argparse.Namespace) -> list[Result]:
     return [each.result() for each in tasks]
 
 
-async def _fuzzed(name: str, seconds: int, findings: Path) -> Result:
+async def _fuzzed(name: str, seconds: int, options: argparse.Namespace) -> Result:
     """Fuzz one target in a process of its own, from the seeds that are kept for it."""
     with TemporaryDirectory(prefix="fuzz-") as folder:
         began = time.monotonic()
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "fuzz.child", name, folder, str(_HERE / "corpus" / name)),
-            *(f"-dict={_HERE / 'words.dict'}", f"-artifact_prefix={findings}/{name}-"),
+            *(sys.executable, "-m", "fuzz.child", name, str(options.patience)),
+            *(folder, str(_HERE / "corpus" / name), f"-seed={options.seed}"),
+            *(f"-dict={_HERE / 'words.dict'}", f"-artifact_prefix={options.findings}/{name}-"),
             *(f"-max_total_time={seconds}", f"-timeout={_HANG}", f"-max_len={_MAX_LENGTH}"),
             *(f"-rss_limit_mb={_MEMORY}", "-print_final_stats=1"),
             stdin=asyncio.subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""`python -m fuzz.child TARGET LIBFUZZER-OPTION…`: fuzzes one target in this process."""
+"""`python -m fuzz.child TARGET PATIENCE LIBFUZZER-OPTION…`: fuzzes one target in this process."""
 
 import sys
 
@@ -10,8 +10,8 @@ with atheris.instrument_imports(include=["pacifica.dispatcher"]):
 
 def main() -> None:
     """Feed the target until the options end it, or it fails."""
-    _, name, *options = sys.argv
-    atheris.Setup([sys.argv[0], *options], lambda data: try_input(name, data))
+    program, name, patience, *options = sys.argv
+    atheris.Setup([program, *options], lambda data: try_input(name, data, float(patience)))
     atheris.Fuzz()
 
 

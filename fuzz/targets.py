@@ -24,7 +24,7 @@ from pacifica.dispatcher.page import Terminal
 from pacifica.dispatcher.publisher import Publisher
 
 PATIENCE: Final = 1.0
-"""Seconds of processor time that one input may take."""
+"""Seconds of processor time that one input may take, when nothing else is said."""
 
 _PUMPED: Final = 64 * 1024
 _PUMPED_BY_OPERATORS: Final = 16 * 1024
@@ -55,20 +55,25 @@ class WrongError(Exception):
     """What was read is not what it should be."""
 
 
-def try_input(name: str, data: bytes) -> None:
+def try_input(name: str, data: bytes, patience: float = PATIENCE) -> None:
     """Feed one input to a target.
 
     In an input with two marks `~`, what stands between them is repeated until it has 64 KiB, or
     16 KiB where only operators write: so small seeds lead to what is slow with long texts only.
 
+    Args:
+        name: the target's.
+        data: the input.
+        patience: seconds of processor time that it may take.
+
     Raises:
-        SlowError: it took longer than PATIENCE.
+        SlowError: it took longer.
         Exception: anything else that is not an error of ours, and so a finding.
     """
     began = time.process_time()
     TARGETS[name](_pumped(data, _PUMPED_BY_OPERATORS if name in _OPERATORS else _PUMPED))
     took = time.process_time() - began
-    if took > PATIENCE:
+    if took > patience:
         raise SlowError(f"{took:.1f} s")
 
 
