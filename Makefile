@@ -1,46 +1,55 @@
-# One command for each thing: `make run`, `make test`, `make check`, `make chaos`, `make fuzz`,
-# `make bench`, `make screenshots`, `make wheel`.
-# Each sets up .venv as far as it needs it, again only when pyproject.toml has changed.
-# ARGS are handed on: make run ARGS="--port 9000", make test ARGS="tests/unit -x".
+# Development commands; `make help` lists them. Each target sets up the virtual environment as far
+# as it needs, again only when pyproject.toml has changed.
+# ARGS are passed on: make run ARGS="--port 9000", make test ARGS="tests/unit -x".
+# Another Python has an environment of its own: make unit PYTHON=python3.13 VENV=.venv-3.13
 
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
+# Most tests wait for processes, so there are more workers than cores.
+PYTEST := $(BIN)/python -m pytest -n 6 --dist worksteal
 
-.PHONY: run test check chaos fuzz bench screenshots wheel clean
+.PHONY: help run test unit check lint chaos fuzz bench screenshots wheel clean
 
-run: $(VENV)/run.stamp
+help:  ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: $(VENV)/run.stamp  ## Run all tiers on one machine
 	@exec $(BIN)/pacifica-dispatcher standalone $(ARGS)
 
-test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/test.stamp  ## Run all tests; those whose server is missing are skipped
+	$(PYTEST) $(ARGS)
 
-check: $(VENV)/check.stamp
+unit: $(VENV)/test.stamp  ## Run the unit tests that need no server
+	$(PYTEST) tests/unit -m "not server" $(ARGS)
+
+lint: $(VENV)/check.stamp  ## Check formatting, style, types and the direction of imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
 
-chaos: $(VENV)/test.stamp
+check: lint test  ## Run lint and all tests
+
+chaos: $(VENV)/test.stamp  ## Kill processes and servers at random, and check the guarantees
 	$(BIN)/python -m chaos $(ARGS)
 
-fuzz: $(VENV)/fuzz.stamp
+fuzz: $(VENV)/fuzz.stamp  ## Fuzz the parsers
 	$(BIN)/python -m fuzz $(ARGS)
 
-bench: $(VENV)/test.stamp
+bench: $(VENV)/test.stamp  ## Measure throughput, latency and memory
 	$(BIN)/python -m benchmarks $(ARGS)
 
-screenshots: $(VENV)/test.stamp
+screenshots: $(VENV)/test.stamp  ## Take the screenshots of the documentation
 	$(BIN)/python -m tests.screenshots docs/screenshots
 
-wheel: $(VENV)/run.stamp
+wheel: $(VENV)/run.stamp  ## Build the wheel in dist
 	$(RM) -r build dist
 	$(PIP) wheel --no-deps --wheel-dir dist .
 
-clean:
-	$(RM) -r $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+clean:  ## Delete the environments and everything built
+	$(RM) -r .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
 	$(RM) -r .import_linter_cache .hypothesis
 
 $(VENV)/run.stamp: pyproject.toml

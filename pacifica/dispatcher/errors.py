@@ -1,55 +1,197 @@
-"""Every error that the dispatcher raises on purpose; each message names what is wrong and where."""
+"""The exceptions that the dispatcher raises on purpose.
+
+    DispatcherError
+    ├── InvalidInputError            input from a client that cannot be used
+    │   ├── EventError                 not a valid CloudEvent; names every invalid attribute
+    │   ├── RequestError               an invalid parameter, header or form
+    │   │   └── BrokenBodyError          a body that ends early or cannot be read
+    │   ├── InvalidIdError             not a valid event or run id
+    │   ├── TooLargeError              a body that exceeds the maximum size
+    │   └── UnsupportedFormatError     an unsupported media type
+    │       └── ContentCodingError       a body with a content coding
+    ├── ForbiddenError               the client may not do this
+    │   ├── SignatureError             a delivery whose sender cannot be authenticated
+    │   └── ForeignSiteError           an action requested by another site's page
+    ├── NotFoundError                no such event, run, application or file
+    ├── ConflictError                the state of a run or an event does not allow it
+    │   └── NotConfiguredError         the run's application is not configured here
+    ├── UnavailableError             cannot be done now; try again later
+    │   ├── DatabaseUnavailableError
+    │   │   ├── DatabaseBusyError         it works, but somebody else holds a lock
+    │   │   └── DatabaseUnfitError        it responds, but an operator has to change it
+    │   ├── BrokerUnavailableError
+    │   │   └── BrokerRefusedError        it responds, but does not allow what is needed
+    │   ├── DiskFullError
+    │   └── TooManyStreamsError
+    ├── ConfigurationError           the operator has to change something
+    │   ├── SettingsError              the INI file or the environment; names every invalid key
+    │   ├── RuleError                  a filter; names every invalid part
+    │   ├── DatabaseUrlError
+    │   ├── SchemaError                the tables are those of another version
+    │   ├── ListenError
+    │   ├── ConcurrencyError           a pool or a server in which this cannot work
+    │   └── WorkerRefusedError         the worker of a standalone named a problem and exited
+    └── ApplicationError             this application cannot run for this event; fails the run
+
+The web tier maps each branch to an HTTP status (`rest.problems`).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+MAX_PROBLEMS: Final = 100
+"""Maximum number of problems named for one event."""
+
 
 class DispatcherError(Exception):
-    """The base of all errors that are ours."""
-
-
-MAX_PROBLEMS: Final = 100
-"""Problems of an event that are named at the most: more help nobody, and cost time."""
+    """The base class."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, and where.
+    """One fault and its location.
 
     Attributes:
         where: an RFC 6901 JSON pointer into an event, or "file: [section] key" for a setting.
-        what: one sentence that says what is wrong and, where it helps, what to do.
+        what: the fault and, if it helps, the remedy, in one sentence.
     """
 
     where: str
     what: str
 
     def __str__(self) -> str:
-        """Give the place and the sentence on one line."""
+        """Return the location and the sentence on one line."""
         return f"{self.where}: {self.what}"
 
 
-class ConfigError(DispatcherError):
-    """The configuration cannot be used; `problems` holds everything that was found."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        """Keep all problems; the message has one line for each."""
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = tuple(problems)
+class InvalidInputError(DispatcherError):
+    """Input from a client that cannot be used."""
 
 
-class EventError(DispatcherError):
-    """What arrived is no valid event; `problems` names every bad attribute."""
+class EventError(InvalidInputError):
+    """Not a valid CloudEvent.
+
+    Attributes:
+        problems: the invalid attributes, at most `MAX_PROBLEMS`.
+    """
 
     def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
-        """Keep the summary and the first of the problems."""
+        """Keep the summary and the first problems."""
         super().__init__(message)
         self.problems = tuple(problems[:MAX_PROBLEMS])
 
 
-class RuleError(DispatcherError):
-    """A rule cannot be used; `problems` names everything with an RFC 6901 pointer into it."""
+class RequestError(InvalidInputError):
+    """A parameter, a header, a form or a body that cannot be read."""
+
+
+class BrokenBodyError(RequestError):
+    """A body that ends early, or whose chunks are malformed."""
+
+
+class InvalidIdError(InvalidInputError):
+    """Not a valid event or run id."""
+
+
+class TooLargeError(InvalidInputError):
+    """A body that exceeds the maximum size."""
+
+
+class UnsupportedFormatError(InvalidInputError):
+    """An unsupported media type."""
+
+
+class ContentCodingError(UnsupportedFormatError):
+    """A body with a content coding, which the server does not decode."""
+
+
+class ForbiddenError(DispatcherError):
+    """The client may not do this."""
+
+
+class SignatureError(ForbiddenError):
+    """A delivery whose sender cannot be authenticated with the shared secret."""
+
+
+class ForeignSiteError(ForbiddenError):
+    """An action requested by another site's page."""
+
+
+class NotFoundError(DispatcherError):
+    """No such event, run, application or file."""
+
+
+class ConflictError(DispatcherError):
+    """The state of a run or an event does not allow the action."""
+
+
+class NotConfiguredError(ConflictError):
+    """The application of a run is not configured here."""
+
+
+class UnavailableError(DispatcherError):
+    """Cannot be done now; the same request may succeed later."""
+
+
+class DatabaseUnavailableError(UnavailableError):
+    """The database cannot be reached, or cannot be written to now.
+
+    Attributes:
+        for_all: True if the database is known to be unavailable to every client: the server says
+            so, its machine refuses connections, or it is a file on this machine. A server that does
+            not respond to this client, or whose proxy refuses it, may still respond to others.
+    """
+
+    def __init__(self, message: str, *, for_all: bool = False) -> None:
+        """Keep the message and the flag."""
+        super().__init__(message)
+        self.for_all = for_all
+
+
+class DatabaseBusyError(DatabaseUnavailableError):
+    """Another transaction holds a lock for too long; the database itself works."""
+
+
+class DatabaseUnfitError(DatabaseUnavailableError):
+    """The database cannot hold events until an operator changes it: rights, tables, encoding."""
+
+
+class BrokerUnavailableError(UnavailableError):
+    """The broker cannot be reached, or does not accept a message now."""
+
+
+class BrokerRefusedError(BrokerUnavailableError):
+    """The broker responds, but does not allow what is needed: somebody has to change that."""
+
+
+class DiskFullError(UnavailableError):
+    """No room for the files of an attempt.
+
+    Attributes:
+        lack: what is missing: space, inodes or quota.
+    """
+
+    def __init__(self, message: str, lack: str) -> None:
+        """Keep the message and the lack."""
+        super().__init__(message)
+        self.lack = lack
+
+
+class TooManyStreamsError(UnavailableError):
+    """The maximum number of open responses has been reached."""
+
+
+class ConfigurationError(DispatcherError):
+    """The operator has to change something."""
+
+
+class SettingsError(ConfigurationError):
+    """The configuration cannot be used.
+
+    Attributes:
+        problems: all problems found.
+    """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         """Keep all problems; the message has one line for each."""
@@ -57,50 +199,38 @@ class RuleError(DispatcherError):
         self.problems = tuple(problems)
 
 
-class UnsupportedFormatError(DispatcherError):
-    """The Content-Type names no event format that is understood."""
+class RuleError(ConfigurationError):
+    """A filter cannot be used.
+
+    Attributes:
+        problems: all problems found, each with an RFC 6901 pointer into the filter.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        """Keep all problems; the message has one line for each."""
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
 
 
-class SignatureError(DispatcherError):
-    """What arrived does not prove that it is from the sender who shares the secret."""
+class DatabaseUrlError(ConfigurationError):
+    """A database URL with an unknown scheme, or one whose driver is not installed."""
+
+
+class SchemaError(ConfigurationError):
+    """Tables of another version of the dispatcher, which this one cannot work with or migrate."""
+
+
+class ListenError(ConfigurationError):
+    """The web tier cannot listen on its address."""
+
+
+class ConcurrencyError(ConfigurationError):
+    """A pool of Celery or a WSGI server in which this cannot work."""
+
+
+class WorkerRefusedError(ConfigurationError):
+    """The worker of a standalone named a problem and exited; another one would do the same."""
 
 
 class ApplicationError(DispatcherError):
-    """An application cannot be run on this event: a placeholder, a limit, a missing program."""
-
-
-class DiskFullError(DispatcherError):
-    """There is no room for the files of an attempt."""
-
-
-class DatabaseUnavailableError(DispatcherError):
-    """The database cannot be reached, or cannot take a write at the moment.
-
-    `for_all` says that this is known to be so for everybody: the server is down, or the file is on
-    this machine. A server that does not answer at all may still answer others.
-    """
-
-    def __init__(self, message: str, *, for_all: bool = False) -> None:
-        """Keep both."""
-        super().__init__(message)
-        self.for_all = for_all
-
-
-class BrokerUnavailableError(DispatcherError):
-    """The broker cannot be reached, or does not take a message at the moment."""
-
-
-class ListenError(DispatcherError):
-    """The web tier cannot listen where it was told to."""
-
-
-class DatabaseUrlError(DispatcherError):
-    """The database URL cannot be used: its scheme is unknown or its driver is not installed."""
-
-
-class ConflictError(DispatcherError):
-    """What is asked for cannot be done in the state that a run or an event is in."""
-
-
-class NotFoundError(DispatcherError):
-    """There is no such event, run or application."""
+    """This application cannot run for this event: a placeholder, a limit, a missing program."""

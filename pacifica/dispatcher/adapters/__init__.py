@@ -1,6 +1,6 @@
-"""Adapters: CloudEvents from what senders deliver that do not speak it. Pure."""
+"""Adapters: CloudEvents from deliveries of senders that do not send CloudEvents. No I/O here."""
 
-from pacifica.dispatcher.adapters.adapter import GENERIC, KINDS, Adapter, adapter
+from pacifica.dispatcher.adapters.adapter import GENERIC, KINDS, Adapter, make_adapter
 from pacifica.dispatcher.adapters.signatures import Scheme
 from pacifica.dispatcher.adapters.templates import ATTRIBUTES, NEEDED, Template, Templates
 
@@ -13,5 +13,5 @@ __all__ = [
     "Scheme",
     "Template",
     "Templates",
-    "adapter",
+    "make_adapter",
 ]

@@ -1,92 +1,93 @@
-"""An adapter as a value: who sends, how a delivery is proved, and which events it brings."""
+"""An adapter as an immutable value: the sender, its authentication, and its conversion."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from pacifica.dispatcher.adapters import github, gitlab, s3, signatures, stripe
-from pacifica.dispatcher.adapters.headers import by_key
+from pacifica.dispatcher.adapters.headers import headers_by_key
 from pacifica.dispatcher.adapters.signatures import Scheme
 from pacifica.dispatcher.adapters.templates import Templates
 from pacifica.dispatcher.errors import UnsupportedFormatError
 from pacifica.dispatcher.events import Event, Received, media_type, strict_json
 
-Reader: TypeAlias = Callable[[Event], Received]
-"""From a delivery, as `Templates.event` takes it, to the events that it brings."""
+Converter: TypeAlias = Callable[[Event], Received]
+"""A function from a delivery (see `Templates.build_event`) to its events."""
 
 GENERIC: Final = "generic"
-"""The kind of any other sender, for whom an operator writes templates."""
+"""The kind of any other sender, for which the operator writes templates."""
 
 KINDS: Final[Mapping[str, Callable[[str], Scheme]]] = {
     "github": signatures.GitHub,
-    "gitlab": signatures.gitlab,
+    "gitlab": signatures.gitlab_scheme,
     "stripe": signatures.Stripe,
-    "s3": signatures.bearer,
-    GENERIC: signatures.bearer,
+    "s3": signatures.bearer_scheme,
+    GENERIC: signatures.bearer_scheme,
 }
-"""What an operator calls the senders, and what makes of a secret the proof of a delivery."""
+"""The kinds of sender, with the function that makes an authentication scheme from a secret."""
 
-_READERS: Final[Mapping[str, Reader]] = {
-    "github": github.read,
-    "gitlab": gitlab.read,
-    "stripe": stripe.EVENT.read,
-    "s3": s3.read,
+_CONVERTERS: Final[Mapping[str, Converter]] = {
+    "github": github.convert_github_delivery,
+    "gitlab": gitlab.convert_gitlab_delivery,
+    "stripe": stripe.EVENT.convert,
+    "s3": s3.convert_s3_notification,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """What an operator configured under one name.
+    """A configured adapter.
 
     Attributes:
-        name: unique; it stands in the URL.
+        name: unique; used in the URL.
         kind: one of KINDS.
-        scheme: what proves a delivery; None when the operator wants no proof.
-        read: gives the events of a delivery.
+        scheme: the authentication of deliveries; None to accept any.
+        convert: the function from a delivery to its events.
     """
 
     name: str
     kind: str
     scheme: Scheme | None
-    read: Reader
+    convert: Converter
 
     def receive(
         self, content_type: str, body: bytes, headers: Iterable[tuple[str, str]], now: float
     ) -> Received:
-        """Read the events of a request.
+        """Authenticate a request and convert it to events.
 
         Args:
-            content_type: the Content-Type header, "" when there was none.
+            content_type: the Content-Type header, "" if there was none.
             body: the whole body.
-            headers: all header fields, as WSGI gives them.
-            now: seconds since the epoch.
+            headers: all header fields, as WSGI passes them.
+            now: epoch seconds.
 
         Raises:
-            SignatureError: it does not prove that it is from the sender.
-            UnsupportedFormatError: the body is said to be no JSON.
-            EventError: the body is no JSON, or no valid event can be made of it.
+            SignatureError: the sender cannot be authenticated.
+            UnsupportedFormatError: the Content-Type is not JSON.
+            EventError: the body is not JSON, or cannot be converted to a valid event.
         """
-        known = by_key(headers)
+        keyed = headers_by_key(headers)
         if self.scheme is not None:
-            self.scheme.verify(known, body, now)
+            self.scheme.verify(keyed, body, now)
         if not media_type.is_json(content_type):
+            kind = media_type.essence(content_type)
             raise UnsupportedFormatError(
-                "let the sender send JSON: its Content-Type must be application/json"
+                f"Unsupported Content-Type {kind[:80]!r}; configure the sender to use "
+                "application/json"
             )
-        if media_type.charset(content_type) not in media_type.UTF8:
-            raise UnsupportedFormatError("JSON is UTF-8: leave charset out")
-        text = strict_json.decode(body)
-        delivered = Event(known, strict_json.loads(text, strict_json.MAX_DEPTH - 1), text)
-        return self.read(delivered)
+        charset = media_type.charset(content_type)
+        if charset not in media_type.UTF8:
+            raise UnsupportedFormatError(
+                f"Unsupported charset {str(charset)[:80]!r}; JSON is always UTF-8, so omit charset"
+            )
+        text = strict_json.decode_utf8(body)
+        document = strict_json.loads(text, strict_json.MAX_DEPTH - 1)
+        return self.convert(Event(keyed, document, text))
 
 
-def adapter(name: str, kind: str, scheme: Scheme | None, templates: Templates | None) -> Adapter:
-    """Make an adapter.
-
-    Args:
-        name: its name.
-        kind: one of KINDS.
-        scheme: what proves a delivery; None when no proof is wanted.
-        templates: what the attributes are made of, for the kind `generic`, and only for that.
-    """
-    return Adapter(name, kind, scheme, _READERS[kind] if templates is None else templates.read)
+def make_adapter(
+    name: str, kind: str, scheme: Scheme | None, templates: Templates | None
+) -> Adapter:
+    """Make an adapter; `templates` are given for the kind `generic` only."""
+    convert = _CONVERTERS[kind] if templates is None else templates.convert
+    return Adapter(name, kind, scheme, convert)

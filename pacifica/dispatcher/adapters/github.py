@@ -1,156 +1,158 @@
-"""GitHub's webhooks: one event each.
+"""Conversion of GitHub webhooks, by the CloudEvents document "GitHub CloudEvents Adapter".
 
-CloudEvents "GitHub CloudEvents Adapter"; where it has "current time" there is no time.
+Where the document prescribes the current time, the event has no time.
 """
 
 from dataclasses import replace
 from typing import Final
 
-from pacifica.dispatcher.adapters.templates import Templates, header, templates
+from pacifica.dispatcher.adapters.templates import Templates, header_template, parse_templates
 from pacifica.dispatcher.errors import EventError, Problem
 from pacifica.dispatcher.events import Event, Received
 
-_ID: Final = (header("X-GitHub-Delivery"),)
-_ELSE: Final = ("{data.organization.url}", "{data.sender.url}")
-"""What is the source of an event that lacks the one of the document, such as one of a team."""
+_ID: Final = (header_template("X-GitHub-Delivery"),)
+# The source of an event without the source prescribed by the document, such as one of a team.
+_FALLBACK_SOURCES: Final = ("{data.organization.url}", "{data.sender.url}")
 
 
-def _row(
+def _table(
     type_: str, subject: str = "", *time: str, source: str = "repository.url", until: str = ""
 ) -> Templates:
-    """One table of the document; but in `type`, paths into the body are without their `data`."""
+    """Return the templates of one table; all paths but those in `type_` are below `data`."""
     return Templates(
         _ID,
-        templates(f"{{data.{source}}}", until=until) + templates(*_ELSE),
-        templates(f"com.github.{type_}"),
-        templates(subject and f"{{data.{subject}}}"),
-        templates(*(f"{{data.{each}}}" for each in time)),
+        parse_templates(f"{{data.{source}}}", until=until) + parse_templates(*_FALLBACK_SOURCES),
+        parse_templates(f"com.github.{type_}"),
+        parse_templates(subject and f"{{data.{subject}}}"),
+        parse_templates(*(f"{{data.{each}}}" for each in time)),
     )
 
 
-def _thing(name: str, subject: str = "id", **more: str) -> Templates:
-    """A table of the most common form: a thing, and what was done to it."""
-    return _row(f"{name}.{{data.action}}", f"{name}.{subject}", f"{name}.updated_at", **more)
+def _action_on(name: str, subject: str = "id", **more: str) -> Templates:
+    """Return the templates of the most common form of table: an action on an object."""
+    return _table(f"{name}.{{data.action}}", f"{name}.{subject}", f"{name}.updated_at", **more)
 
 
 _OWNER: Final = "repository.owner.url"
-_ROWS: Final = {
-    "check_run": _row(
+_TABLES: Final = {
+    "check_run": _table(
         "check_run.{data.action}",
         "check_run.id",
         "check_run.completed_at",
         "check_run.started_at",
     ),
-    "check_suite": _thing("check_suite"),
+    "check_suite": _action_on("check_suite"),
     "commit_comment": replace(
-        _row("commit_comment.{data.action}", "comment.id", "comment.updated_at"),
-        source=templates("{data.comment.url}/{data.comment.commit_id}"),
+        _table("commit_comment.{data.action}", "comment.id", "comment.updated_at"),
+        source=parse_templates("{data.comment.url}/{data.comment.commit_id}"),
     ),
-    "content_reference": _row("content_reference.{data.action}", "content_reference.id"),
-    "create": _row("create.{data.ref_type}", "ref"),
-    "delete": _row("delete.{data.ref_type}", "ref"),
-    "deploy_key": _row("deploy_key.{data.action}", "key.id", "key.deleted_at", "key.created_at"),
-    "deployment": _row("deployment", "deployment.id", "deployment.updated_at"),
-    "deployment_status": _row(
+    "content_reference": _table("content_reference.{data.action}", "content_reference.id"),
+    "create": _table("create.{data.ref_type}", "ref"),
+    "delete": _table("delete.{data.ref_type}", "ref"),
+    "deploy_key": _table("deploy_key.{data.action}", "key.id", "key.deleted_at", "key.created_at"),
+    "deployment": _table("deployment", "deployment.id", "deployment.updated_at"),
+    "deployment_status": _table(
         "deployment_status.{data.deployment_status.state}",
         "deployment_status.url",
         "deployment_status.updated_at",
         source="deployment.url",
     ),
-    "fork": _row("fork", "forkee.url", "forkee.created_at"),
-    "github_app_authorization": _row("github_app_authorization", source="sender.url"),
-    "gollum": _row("gollum"),
-    "installation": _thing("installation", source="installation.account.url"),
-    "installation_repositories": _row(
+    "fork": _table("fork", "forkee.url", "forkee.created_at"),
+    "github_app_authorization": _table("github_app_authorization", source="sender.url"),
+    "gollum": _table("gollum"),
+    "installation": _action_on("installation", source="installation.account.url"),
+    "installation_repositories": _table(
         "installation_repository.{data.action}",
         "installation.id",
         "installation.updated_at",
         source="installation.account.url",
     ),
-    "issue_comment": _row(
+    "issue_comment": _table(
         "issue_comment.{data.action}", "comment.id", "comment.updated_at", source="issue.url"
     ),
-    "issues": _thing("issue", "number"),
-    "label": _row("label.{data.action}", "label.name"),
-    "marketplace_purchase": _row(
+    "issues": _action_on("issue", "number"),
+    "label": _table("label.{data.action}", "label.name"),
+    "marketplace_purchase": _table(
         "marketplace_purchase.{data.action}",
         "marketplace_purchase.account.login",
         "effective_date",
         source="sender.url",
         until="/",
     ),
-    "member": _row("member.{data.action}", "member.login"),
-    "membership": _row("membership.{data.scope}.{data.action}", "member.login", source="team.url"),
-    "meta": _row("meta.{data.action}", "hook_id", "hook.updated_at"),
-    "milestone": _thing("milestone", "number"),
-    "org_block": _row("org_block.{data.action}", "blocked_user.login", source="organization.url"),
-    "organization": _row(
+    "member": _table("member.{data.action}", "member.login"),
+    "membership": _table(
+        "membership.{data.scope}.{data.action}", "member.login", source="team.url"
+    ),
+    "meta": _table("meta.{data.action}", "hook_id", "hook.updated_at"),
+    "milestone": _action_on("milestone", "number"),
+    "org_block": _table("org_block.{data.action}", "blocked_user.login", source="organization.url"),
+    "organization": _table(
         "organization.{data.action}", "membership.user.login", source="organization.url"
     ),
-    "page_build": _row("page_build", "build.url", "pusher.updated_at"),
-    "project": _thing("project"),
-    "project_card": _thing("project_card"),
-    "project_column": _thing("project_column"),
-    "public": _row("public", "repository.name", "repository.updated_at", source=_OWNER),
-    "pull_request": _row("pull_request.{data.action}", "number", "pull_request.updated_at"),
-    "pull_request_review": _row(
+    "page_build": _table("page_build", "build.url", "pusher.updated_at"),
+    "project": _action_on("project"),
+    "project_card": _action_on("project_card"),
+    "project_column": _action_on("project_column"),
+    "public": _table("public", "repository.name", "repository.updated_at", source=_OWNER),
+    "pull_request": _table("pull_request.{data.action}", "number", "pull_request.updated_at"),
+    "pull_request_review": _table(
         "pull_request_review.{data.action}",
         "review.id",
         "review.submitted_at",
         source="pull_request.url",
     ),
-    "pull_request_review_comment": _row(
+    "pull_request_review_comment": _table(
         "pull_request_review_comment.{data.action}",
         "comment.id",
         "pull_request.updated_at",
         source="pull_request.url",
     ),
-    "push": _row("push", "ref"),
-    "registry_package": _thing("registry_package", "html_url"),
-    "release": _thing("release"),
-    "release created": _row("release.created", "release.id", "release.created_at"),
-    "release published": _row("release.published", "release.id", "release.published_at"),
-    "repository": _row(
+    "push": _table("push", "ref"),
+    "registry_package": _action_on("registry_package", "html_url"),
+    "release": _action_on("release"),
+    "release created": _table("release.created", "release.id", "release.created_at"),
+    "release published": _table("release.published", "release.id", "release.published_at"),
+    "repository": _table(
         "repository.{data.action}", "repository.name", "repository.updated_at", source=_OWNER
     ),
-    "repository_import": _row(
+    "repository_import": _table(
         "repository_import", "repository.name", "repository.updated_at", source=_OWNER
     ),
-    "repository_vulnerability_alert": _row(
+    "repository_vulnerability_alert": _table(
         "repository_vulnerability_alert.{data.action}", "alert.id"
     ),
     "security_advisory": replace(
-        _thing("security_advisory", "ghsa_id"), source=templates("github.com")
+        _action_on("security_advisory", "ghsa_id"), source=parse_templates("github.com")
     ),
-    "star": _row("star.{data.action}", "", "starred_at"),
-    "status": _row("status", "sha", "updated_at"),
-    "team": _row("team.{data.action}", "team.id", "updated_at"),
-    "team_add": _row("team_add.{data.action}", "team.id"),
-    "watch": _row("watch.{data.action}"),
+    "star": _table("star.{data.action}", "", "starred_at"),
+    "status": _table("status", "sha", "updated_at"),
+    "team": _table("team.{data.action}", "team.id", "updated_at"),
+    "team_add": _table("team_add.{data.action}", "team.id"),
+    "watch": _table("watch.{data.action}"),
 }
-"""The events of the document by the header `X-GitHub-Event`, and some by their action too."""
+"""The tables of the document by the header `X-GitHub-Event`, some also by action."""
 
-_NAME: Final = header("X-GitHub-Event")
-_ACTION: Final = templates("{data.action}")[0]
+_NAME: Final = header_template("X-GitHub-Event")
+_ACTION: Final = parse_templates("{data.action}")[0]
 _OTHER: Final = Templates(
     _ID,
-    templates("{data.repository.url}", *_ELSE),
-    templates("com.github.{xgithubevent}.{data.action}", "com.github.{xgithubevent}"),
+    parse_templates("{data.repository.url}", *_FALLBACK_SOURCES),
+    parse_templates("com.github.{xgithubevent}.{data.action}", "com.github.{xgithubevent}"),
 )
-"""Any other event."""
+"""The templates of any other event."""
 
 
-def read(delivered: Event) -> Received:
-    """The event of a delivery; none of a `ping`, by which GitHub tries a new webhook.
+def convert_github_delivery(delivery: Event) -> Received:
+    """Convert a delivery to its event; a `ping`, which tests a new webhook, has none.
 
     Raises:
-        EventError: it is none.
+        EventError: not a valid delivery.
     """
-    name = _NAME.fill(delivered)
+    name = _NAME.fill(delivery)
     if not name:
-        problem = Problem("/type", f"this is made of {_NAME.text}, which is not there")
-        raise EventError("no valid CloudEvent can be made of this", [problem])
+        problem = Problem("/type", f"is required, but the delivery has no value for {_NAME.label}")
+        raise EventError("Cannot make a valid CloudEvent from this delivery", [problem])
     if name == "ping":
         return Received((), batch=True)
-    row = _ROWS.get(f"{name} {_ACTION.fill(delivered)}") or _ROWS.get(name, _OTHER)
-    return row.read(delivered)
+    table = _TABLES.get(f"{name} {_ACTION.fill(delivery)}") or _TABLES.get(name, _OTHER)
+    return table.convert(delivery)

@@ -1,26 +1,27 @@
-"""Header values by the letters and digits of their names, as placeholders name them."""
+"""Header values, keyed by names that placeholders can use."""
 
 import re
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 Headers: TypeAlias = Mapping[str, str]
-"""Values by `key` of their names."""
+"""Header values by `header_key`."""
 
 
-def by_key(fields: Iterable[tuple[str, str]]) -> Headers:
-    """The header fields of a request, as WSGI gives them.
+def headers_by_key(fields: Iterable[tuple[str, str]]) -> Headers:
+    """Index the header fields of a WSGI request by `header_key`.
 
-    Fields of one name are joined by commas (RFC 9110, section 5.3). Bytes that are not UTF-8 become
-    lone surrogates, which no attribute may have.
+    Same-named fields are joined by commas (RFC 9110, section 5.3). Bytes that are not UTF-8 become
+    lone surrogates, which attributes cannot contain.
     """
     found: dict[str, str] = {}
     for name, text in fields:
         value = text.encode("latin-1").decode("utf-8", "surrogateescape")
-        found[key(name)] = f"{found[key(name)]}, {value}" if key(name) in found else value
+        key = header_key(name)
+        found[key] = f"{found[key]}, {value}" if key in found else value
     return found
 
 
-def key(name: str) -> str:
-    """The letters and digits of a header's name, in lower case: a placeholder has no others."""
+def header_key(name: str) -> str:
+    """Reduce a header's name to lower-case letters and digits, as in placeholders."""
     return re.sub(r"[^a-z0-9]", "", name.lower())

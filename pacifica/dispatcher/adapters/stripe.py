@@ -1,17 +1,19 @@
-"""Stripe's webhooks: one event each, a snapshot or (of API version 2) a thin one.
+"""Conversion of Stripe webhooks, snapshot events and (API version 2) thin ones.
 
-CloudEvents has no document for it; Stripe's "The Event object" says what there is.
+CloudEvents has no document for Stripe; the members are those of Stripe's "The Event object".
 """
 
 from typing import Final
 
-from pacifica.dispatcher.adapters.templates import Templates, templates
+from pacifica.dispatcher.adapters.templates import Templates, parse_templates
 
 EVENT: Final = Templates(
-    id=templates("{data.id}"),
-    source=templates("https://api.stripe.com/v1/accounts/{data.account}", "https://api.stripe.com"),
-    type=templates("com.stripe.{data.type}"),
-    subject=templates("{data.data.object.id}", "{data.related_object.id}"),
-    time=templates("{data.created}"),
+    id=parse_templates("{data.id}"),
+    source=parse_templates(
+        "https://api.stripe.com/v1/accounts/{data.account}", "https://api.stripe.com"
+    ),
+    type=parse_templates("com.stripe.{data.type}"),
+    subject=parse_templates("{data.data.object.id}", "{data.related_object.id}"),
+    time=parse_templates("{data.created}"),
 )
-"""What the attributes are made of."""
+"""The templates of every event."""

@@ -1,79 +1,77 @@
-"""The attributes of an event as texts with placeholders, filled from what a sender delivered."""
+"""Templates for the attributes of an event, filled from a delivery."""
 
 import json
 from dataclasses import dataclass
 from typing import Final, Self
 
-from pacifica.dispatcher.adapters.headers import key
-from pacifica.dispatcher.command import Argument, Placeholder
+from pacifica.dispatcher.adapters.headers import header_key
+from pacifica.dispatcher.applications.command_template import Argument, Placeholder
 from pacifica.dispatcher.errors import ApplicationError, EventError, Problem
-from pacifica.dispatcher.events import Event, Json, Received, parse, timestamps
-from pacifica.dispatcher.events.rules import checked
+from pacifica.dispatcher.events import Event, Json, Received, parse_event, timestamps
+from pacifica.dispatcher.events.attributes import check_attributes
 
 ATTRIBUTES: Final = ("id", "source", "type", "subject", "time")
-"""What there are templates for."""
+"""The attributes that have templates."""
 
 NEEDED: Final = ("id", "source", "type")
-"""Those without which there is no event."""
+"""The attributes that every event needs a template for."""
 
-_LITERAL: Final = {"specversion": "1.0", "id": "1", "source": "/", "type": "t"}
+_MINIMAL: Final = {"specversion": "1.0", "id": "1", "source": "/", "type": "t"}
+_NO_DELIVERY: Final = Event({}, None, "null")
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A text with placeholders of a command; `{data}` is the body, any other name a header.
+    """A text with placeholders: `{data…}` is a part of the body, any other name a header.
 
     Attributes:
-        text: what to call it when the delivery lacks a part of it.
+        label: its name in an error message.
         argument: literal text and placeholders.
-        until: what is filled in ends before the last of this, if it is in it.
+        until: cuts the result before its last occurrence, if there is one.
     """
 
-    text: str
+    label: str
     argument: Argument
     until: str = ""
 
     @classmethod
     def parse(cls, text: str, until: str = "") -> Self:
-        """Read it; it is called what it is.
+        """Parse a template, which is labelled by its own text.
 
         Raises:
-            ValueError: braces do not close, or a placeholder is none.
+            ValueError: unbalanced braces, or an invalid placeholder.
         """
         return cls(text, Argument.parse(text), until)
 
     @property
     def literal(self) -> bool:
-        """Whether nothing in it is the sender's."""
-        return not any(isinstance(part, Placeholder) for part in self.argument.parts)
+        """Return True if it has no placeholders."""
+        return self.argument.literal
 
     def check_literal(self, attribute: str) -> None:
-        """Find out before any event comes that none could have this text as its attribute.
+        """Validate a template without placeholders as the value of an attribute.
 
         Raises:
-            ValueError: it could not.
+            ValueError: not a valid value.
         """
         problems: list[Problem] = []
         if self.literal:
-            checked({**_LITERAL, attribute: self.argument.plain(_NOTHING)}, problems)
+            check_attributes({**_MINIMAL, attribute: self.argument.text(_NO_DELIVERY)}, problems)
         if problems:
-            raise ValueError(f"cannot be used: {problems[0].what}")
+            raise ValueError(problems[0].what)
 
-    def fill(self, delivered: Event) -> str:
-        """The text for a delivery; empty when that lacks a part of it."""
+    def fill(self, delivery: Event) -> str:
+        """Return the text for a delivery; empty if the delivery lacks a part of it."""
         try:
-            text = self.argument.plain(delivered)
+            text = self.argument.text(delivery)
         except ApplicationError:
             return ""
         return (text.rpartition(self.until)[0] if self.until else "") or text
 
 
-_NOTHING: Final = Event({}, None, "null")
-
-
 @dataclass(frozen=True, slots=True)
 class Templates:
-    """What each attribute is made of: the first of its templates that the delivery has all for."""
+    """The templates of each attribute, of which the first that the delivery can fill is used."""
 
     id: tuple[Template, ...]
     source: tuple[Template, ...]
@@ -81,50 +79,50 @@ class Templates:
     subject: tuple[Template, ...] = ()
     time: tuple[Template, ...] = ()
 
-    def event(self, delivered: Event, **given: str) -> Event:
-        """The event of a delivery, with its body as the data, character by character.
+    def build_event(self, delivery: Event, **given: str) -> Event:
+        """Build the event of a delivery, with the unchanged body as its data.
 
         Args:
-            delivered: headers as attributes, the body as data, and its JSON text.
-            given: attributes that are known already.
+            delivery: headers as attributes, the body as data, and the body's JSON text.
+            given: attributes that need no template.
 
         Raises:
-            EventError: an attribute that is required cannot be made, or one is not valid.
+            EventError: a required attribute cannot be filled, or an attribute is invalid.
         """
         problems: list[Problem] = []
         document: dict[str, Json] = {"specversion": "1.0", "datacontenttype": "application/json"}
         for name in ATTRIBUTES:
             templates: tuple[Template, ...] = getattr(self, name)
-            texts = (each.fill(delivered) for each in templates)
+            texts = (each.fill(delivery) for each in templates)
             if text := given.get(name) or next(filter(None, texts), ""):
-                document[name] = timestamps.from_elsewhere(text) if name == "time" else text
+                document[name] = timestamps.to_rfc3339(text) if name == "time" else text
             elif name in NEEDED:
-                wanted = " or ".join(each.text for each in templates)
+                labels = " or ".join(each.label for each in templates)
                 problems.append(
-                    Problem(f"/{name}", f"this is made of {wanted}, which is not there")
+                    Problem(f"/{name}", f"is required, but the delivery has no value for {labels}")
                 )
         missing = {each.where for each in problems}
         invalid: list[Problem] = []
-        checked(document, invalid)
+        check_attributes(document, invalid)
         problems.extend(each for each in invalid if each.where not in missing)
         if problems:
-            raise EventError("no valid CloudEvent can be made of this", problems)
-        return parse(f'{json.dumps(document)[:-1]}, "data": {delivered.sent}}}')
+            raise EventError("Cannot make a valid CloudEvent from this delivery", problems)
+        return parse_event(f'{json.dumps(document)[:-1]}, "data": {delivery.sent}}}')
 
-    def read(self, delivered: Event) -> Received:
-        """The one event of a delivery.
+    def convert(self, delivery: Event) -> Received:
+        """Convert a delivery to its one event.
 
         Raises:
-            EventError: as `event`.
+            EventError: as for `build_event`.
         """
-        return Received((self.event(delivered),), batch=False)
+        return Received((self.build_event(delivery),), batch=False)
 
 
-def header(name: str) -> Template:
-    """What a header holds."""
-    return Template(f"the header {name}", Argument((Placeholder(key(name)),)))
+def header_template(name: str) -> Template:
+    """Return a template for the value of a header."""
+    return Template(f"header {name}", Argument((Placeholder(header_key(name)),)))
 
 
-def templates(*texts: str, until: str = "") -> tuple[Template, ...]:
-    """Templates of these texts; of an empty one, none."""
+def parse_templates(*texts: str, until: str = "") -> tuple[Template, ...]:
+    """Parse several templates, leaving out empty texts."""
     return tuple(Template.parse(text, until) for text in texts if text)

@@ -1,7 +1,7 @@
 """The command line.
 
-Its modules import what they need when a command runs, so that help, completion and the commands
-that only ask a server start quickly.
+The modules import their dependencies when a command runs, so that help, completion and the commands
+that only call a server start quickly.
 """
 
 from pacifica.dispatcher.cli.group import main

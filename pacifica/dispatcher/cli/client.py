@@ -1,31 +1,35 @@
-"""The HTTP client of a dispatcher: what it asks, and the errors that answers are."""
+"""A client of a dispatcher's HTTP interface."""
 
 import codecs
 import json
 import re
-import socket
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import unquote, urlencode
+from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 from uuid import UUID
 
-import urllib3
-from urllib3.connection import HTTPConnection
+import requests
+from requests import RequestException, Response
 from urllib3.exceptions import HTTPError
-from urllib3.util import Timeout, Url, parse_url
 
+from pacifica.dispatcher import http_client
 from pacifica.dispatcher.errors import DispatcherError
 
 Document = dict[str, Any]
 """A JSON object."""
 
+Event = Mapping[str, str]
+"""A server-sent event: its fields, such as `id`, `event` and `data`."""
+
 Query = Mapping[str, str | int]
 
-_MAX_ANSWER: Final = 512 * 1024**2
-_SENT_WRONG: Final = frozenset(
+_MAX_BODY: Final = 512 * 1024**2
+_MAX_LINE: Final = 64 * 1024**2
+_CHUNK: Final = 2**16
+_INVALID: Final = frozenset(
     {
         HTTPStatus.BAD_REQUEST,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -37,213 +41,246 @@ _NEXT: Final = re.compile(r'<[^>?]*\?([^>]*)>\s*;\s*rel="?next"?')
 
 
 class UrlError(DispatcherError):
-    """The URL of a server cannot be used."""
+    """Not a valid URL of a server."""
 
 
 class ServerError(DispatcherError):
-    """A server did not do what it was asked; `exit_code` is what a command ends with for it."""
+    """A request failed; `exit_code` is the exit code of the command for it."""
 
     exit_code = 1
 
 
 class UnreachableError(ServerError):
-    """No dispatcher answers there, or it cannot at the moment."""
+    """No dispatcher responds at the URL, or it is unavailable at the moment."""
 
     exit_code = 4
 
 
 class RefusedError(ServerError):
-    """The dispatcher says no; the message is its problem document in sentences."""
+    """The dispatcher refused the request; the message is the text of its problem document."""
 
 
-class NothingThereError(RefusedError):
-    """The dispatcher knows nothing of that name."""
+class UnknownError(RefusedError):
+    """The dispatcher has no such resource."""
 
 
-class WrongError(RefusedError):
-    """The dispatcher says that what was sent is wrong."""
+class InvalidError(RefusedError):
+    """The dispatcher found the request invalid."""
 
     exit_code = 2
 
 
 class Client:
-    """Asks one dispatcher, over one connection that is kept."""
+    """A client of one dispatcher, with a persistent connection."""
 
-    def __init__(self, url: str, *, connect: float = 5.0, answer: float = 60.0) -> None:
-        """Choose the server; nothing is connected yet.
+    def __init__(self, url: str, *, connect: float = 5.0, read: float = 60.0) -> None:
+        """Prepare the client without connecting.
 
         Args:
-            url: http or https, where the server's resources begin; with a user and a password if
-                a proxy before it wants them.
-            connect: seconds that it may take to be connected.
-            answer: seconds for which it may say nothing.
+            url: the root of the server's resources, http or https, with a user and a password if a
+                reverse proxy requires them.
+            connect: maximum number of seconds to wait for a connection.
+            read: maximum number of seconds to wait for more of a response.
 
         Raises:
-            UrlError: it is no such URL.
+            UrlError: not a valid URL of a server.
         """
-        where = _parsed(url)
-        self.url = where._replace(auth=None).url.rstrip("/")
-        self._headers = {"Accept": "application/json", "User-Agent": "pacifica-dispatcher"}
-        if where.auth:
-            secret = b64encode(unquote(where.auth).encode()).decode()
-            self._headers["Authorization"] = f"Basic {secret}"
-        self._endless = Timeout(connect=connect, read=None)
-        self._pool = urllib3.PoolManager(
-            retries=False,
-            timeout=Timeout(connect=connect, read=answer),
-            socket_options=[*HTTPConnection.default_socket_options, *_KEEP_ALIVE],
-        )
+        parts = _parse(url)
+        credentials, _, host = parts.netloc.rpartition("@")
+        self.url = parts._replace(netloc=host).geturl().rstrip("/")
+        self._http = http_client.Session(connect=connect, read=read)
+        self._http.headers["Accept"] = "application/json"
+        if credentials:
+            secret = b64encode(unquote(credentials).encode()).decode()
+            self._http.headers["Authorization"] = f"Basic {secret}"
 
     def get(self, path: str, member: str, query: Query | None = None) -> Document:
-        """The JSON object at a path.
+        """Return the JSON object at a path.
 
         Args:
-            path: below the server's URL.
-            member: what the object must have.
-            query: the parameters.
+            path: relative to the server's URL.
+            member: a required member of the object.
+            query: the query parameters.
 
         Raises:
-            ServerError: there is none.
+            ServerError: the request failed.
         """
-        return self._document(self._answer("GET", path, query), member)
+        return self._document(self._send("GET", _target(path, query)), member)
 
-    def find(self, uuid: UUID, *places: str) -> tuple[str, Document]:
-        """What has a uuid, and its path: below the first of some places that knows it.
+    def find(self, uuid: UUID, *collections: str) -> tuple[str, Document]:
+        """Return the path and the document of a uuid, from the first collection that has it.
 
         Raises:
-            ServerError: nothing has it.
+            ServerError: no collection has it.
         """
-        for path in (f"{each}/{uuid}" for each in places):
-            with suppress(NothingThereError):
+        for path in (f"{each}/{uuid}" for each in collections):
+            with suppress(UnknownError):
                 return path, self.get(path, "status")
-        raise NothingThereError(f"there is no event and no run {uuid}")
+        raise UnknownError(f"No event or run {uuid}")
 
     def post(
-        self, path: str, member: str, body: bytes = b"", content_type: str | None = None
+        self,
+        path: str,
+        member: str,
+        body: bytes = b"",
+        content_type: str | None = None,
+        query: Query | None = None,
     ) -> Document:
-        """Post a body to a path; what is given and raised is as with `get`."""
-        return self._document(self._answer("POST", path, None, body, content_type), member)
+        """Post a body to a path and return the JSON object of the response, like `get`."""
+        headers = {"Content-Type": content_type} if content_type else {}
+        return self._document(
+            self._send("POST", _target(path, query), data=body, headers=headers), member
+        )
 
     def pages(self, path: str, member: str, query: Query) -> Iterator[list[Document]]:
-        """The lists that a path gives, page by page, as long as each names a next one.
+        """Yield the lists at a path page by page, following the links to the next page.
 
         Raises:
-            ServerError: as `get` does.
+            ServerError: a request failed.
         """
-        asked = f"?{urlencode(query)}"
+        target = _target(path, query)
         while True:
-            answer = self._answer("GET", f"{path}{asked}")
-            yield self._document(answer, member)[member]
-            following = _NEXT.search(answer.headers.get("Link", ""))
+            response = self._send("GET", target)
+            yield self._document(response, member)[member]
+            following = _NEXT.search(response.headers.get("Link", ""))
             if following is None:
                 return
-            asked = f"?{following[1]}"
+            target = f"{path}?{following[1]}"
 
-    def text(self, path: str, query: Query) -> Iterator[str]:
-        """The text at a path, piece by piece as it comes, however long it takes.
+    def events(self, path: str, query: Query, last: str) -> Generator[Event]:
+        """Yield the server-sent events at a path as they arrive.
+
+        Args:
+            path: relative to the server's URL.
+            query: the query parameters.
+            last: the id of the last event that was received, or "".
 
         Raises:
-            ServerError: there is none, or it ended early.
+            ServerError: the request failed, or the response was cut off.
+        """
+        headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last} if last else {})}
+        response = self._send("GET", _target(path, query), headers=headers)
+        if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
+            response.close()
+            raise self._not_a_dispatcher("unexpected response body")
+        event: dict[str, str] = {}
+        for line in self._lines(response):
+            name, _, text = line.partition(": ")
+            if line:
+                event[name] = text
+            else:
+                yield event
+                event = {}
+
+    def text(self, path: str, query: Query) -> Iterator[str]:
+        """Yield the text at a path piece by piece as it arrives.
+
+        Raises:
+            ServerError: the request failed, or the text was cut off.
         """
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        answer = self._answer(
-            "GET", path, query, headers={"Accept": "text/plain"}, timeout=self._endless
-        )
-        try:
-            for piece in answer.stream():
-                yield decoder.decode(piece)
-        except HTTPError as exc:
-            raise self._unreachable(exc) from exc
+        response = self._send("GET", _target(path, query), headers={"Accept": "text/plain"})
+        for piece in self._pieces(response):
+            yield decoder.decode(piece)
         yield decoder.decode(b"", final=True)
 
-    def _answer(  # noqa: PLR0913 - a request has these parts
+    def _send(
         self,
         method: str,
-        path: str,
-        query: Query | None = None,
-        body: bytes | None = None,
-        content_type: str | None = None,
-        *,
-        headers: Mapping[str, str] | None = None,
-        **options: Any,  # noqa: ANN401 - urllib3's
-    ) -> urllib3.BaseHTTPResponse:
-        """An answer of 2xx, whose body is not read yet."""
-        url = f"{self.url}{path}" + (f"?{urlencode(query)}" if query else "")
-        sent = {**self._headers, **(headers or {})}
-        if content_type:
-            sent["Content-Type"] = content_type
+        target: str,
+        **options: Any,  # noqa: ANN401 - requests'
+    ) -> Response:
+        url = f"{self.url}{target}"
         try:
-            answer = self._pool.request(
-                method,
-                url,
-                body=body,
-                headers=sent,
-                preload_content=False,
-                redirect=False,
-                **options,
-            )
-            if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-                return answer
-            raise self._refusal(answer, answer.read(_MAX_ANSWER))
-        except HTTPError as exc:
+            response = self._http.request(method, url, stream=True, **options)
+        except RequestException as exc:
             raise self._unreachable(exc) from exc
+        if HTTPStatus.OK <= response.status_code < HTTPStatus.MULTIPLE_CHOICES:
+            return response
+        raise self._refusal(response)
 
-    def _document(self, answer: urllib3.BaseHTTPResponse, member: str) -> Document:
-        try:
-            body = answer.read(_MAX_ANSWER)
-            document = json.loads(body)
-        except HTTPError as exc:
-            raise self._unreachable(exc) from exc
-        except (ValueError, RecursionError):
-            document = None
-        finally:
-            answer.release_conn()
+    def _document(self, response: Response, member: str) -> Document:
+        document = self._json(response)
         if not isinstance(document, dict) or member not in document:
-            raise UnreachableError(
-                f"{self.url} answers, and not as a dispatcher does; is the URL right?"
-            )
+            raise self._not_a_dispatcher("unexpected response body")
         return document
 
-    def _refusal(self, answer: urllib3.BaseHTTPResponse, body: bytes) -> ServerError:
-        status = answer.status
+    def _refusal(self, response: Response) -> ServerError:
+        status = response.status_code
+        problem = self._json(response)
         try:
-            problem = json.loads(body)
-            said = [str(problem["detail"])]
-            said += [f"{each['pointer']}: {each['detail']}" for each in problem.get("errors", ())]
-        except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
-            location = answer.headers.get("Location")
-            to = f", to {location}" if location else ""
-            return UnreachableError(
-                f"{self.url} answered {status} {answer.reason or ''}{to}, "
-                "and not as a dispatcher does; is the URL right?"
-            )
-        title = str(problem.get("title", status))
-        message = f"{title}: " + "\n".join(said)
+            details = [str(problem["detail"])]
+            details += [
+                f"{each['pointer']}: {each['detail']}" for each in problem.get("errors", ())
+            ]
+        except (TypeError, KeyError, AttributeError):
+            location = response.headers.get("Location")
+            to = f", Location {location}" if location else ""
+            return self._not_a_dispatcher(f"status {status} {response.reason or ''}{to}")
+        message = f"{problem.get('title', status)}: " + "\n".join(details)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return UnreachableError(f"{self.url}: {message}")
         if status == HTTPStatus.NOT_FOUND:
-            return NothingThereError(message)
-        return (WrongError if status in _SENT_WRONG else RefusedError)(message)
+            return UnknownError(message)
+        return (InvalidError if status in _INVALID else RefusedError)(message)
 
-    def _unreachable(self, exc: HTTPError) -> UnreachableError:
-        cause = exc.__cause__ or exc.__context__ or exc
-        reason = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
-        return UnreachableError(f"{self.url} does not answer: {reason}")
+    def _json(self, response: Response) -> Any:  # noqa: ANN401 - JSON
+        # None if the body is not JSON.
+        body = bytearray()
+        for piece in self._pieces(response):
+            body += piece
+            if len(body) > _MAX_BODY:
+                return None
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError):
+            return None
+
+    def _lines(self, response: Response) -> Iterator[str]:
+        rest = b""
+        for piece in self._arriving(response):
+            *complete, rest = (rest + piece).split(b"\n")
+            if len(rest) > _MAX_LINE:
+                raise self._not_a_dispatcher("unexpected response body")
+            for line in complete:
+                yield line.decode(errors="replace")
+
+    def _arriving(self, response: Response) -> Iterator[bytes]:
+        # `iter_content` would wait for a whole piece if a proxy has removed the chunks.
+        try:
+            with response:
+                while piece := response.raw.read1(_CHUNK):
+                    yield piece
+        except HTTPError as exc:
+            raise UnreachableError(f"{self.url} closed the connection too early") from exc
+
+    def _pieces(self, response: Response) -> Iterator[bytes]:
+        try:
+            with response:
+                yield from response.iter_content(_CHUNK)
+        except RequestException as exc:
+            raise self._unreachable(exc) from exc
+
+    def _not_a_dispatcher(self, evidence: str) -> UnreachableError:
+        return UnreachableError(
+            f"{self.url} does not look like a dispatcher: {evidence}; check the URL"
+        )
+
+    def _unreachable(self, exc: RequestException) -> UnreachableError:
+        return UnreachableError(f"{self.url} does not respond: {http_client.reason(exc)}")
 
 
-_KEEP_ALIVE: Final = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
-    (socket.IPPROTO_TCP, getattr(socket, name), value)
-    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
-    if hasattr(socket, name)
-]
-"""A host that is gone is noticed within a minute, also while an application prints nothing."""
+def _target(path: str, query: Query | None) -> str:
+    return f"{path}?{urlencode(query)}" if query else path
 
 
-def _parsed(url: str) -> Url:
+def _parse(url: str) -> SplitResult:
+    # The message does not name the URL: it may hold a password.
+    invalid = UrlError("expected a URL such as http://127.0.0.1:8069")
     try:
-        where = parse_url(url)
-    except HTTPError as exc:
-        raise UrlError(str(exc)) from exc
-    if where.scheme not in {"http", "https"} or not where.host or where.query or where.fragment:
-        raise UrlError("it looks like http://127.0.0.1:8069")
-    return where
+        parts = urlsplit(requests.Request("GET", url).prepare().url or "")
+    except RequestException as exc:
+        raise invalid from exc
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise invalid
+    return parts

@@ -1,12 +1,12 @@
-"""All commands together."""
+"""The group of all commands."""
 
-import logging
 import sys
 from typing import Any, Final
 
 import click
 
 from pacifica.dispatcher.cli import database, local, overview, reading, sending, steering
+from pacifica.dispatcher.telemetry import log_to
 
 
 @click.group(invoke_without_command=True)
@@ -14,16 +14,17 @@ from pacifica.dispatcher.cli import database, local, overview, reading, sending,
 @click.version_option(package_name="pacifica-dispatcher")
 @click.pass_context
 def main(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - click's options
-    """When a CloudEvent arrives, the right application runs, and anyone can see what happened.
+    """Run the right application when a CloudEvent arrives, and show what happened.
 
-    Without a command it serves HTTP, as `serve` does.
+    Without a command, serve HTTP like `serve`.
     """
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("pacifica.dispatcher").setLevel(logging.INFO)
+    log_to(sys.stderr)
     if context.invoked_subcommand is None:
         context.invoke(local.serve, **options)
     elif any(value is not None for value in options.values()):
-        raise click.UsageError(f"put the options after {context.invoked_subcommand}")
+        raise click.UsageError(
+            f"server options must follow the command {context.invoked_subcommand}"
+        )
 
 
 _COMMANDS: Final = (

@@ -1,4 +1,4 @@
-"""What the commands that ask a server have in common: their options, and how errors end."""
+"""Common parts of the commands that call a server: options, and exit codes for errors."""
 
 import functools
 import io
@@ -23,20 +23,20 @@ STATUSES: Final = (
     "failed",
     "cancelled",
 )
-"""What the status of an event can be."""
+"""All statuses of an event."""
 
 _URL: Final = "http://127.0.0.1:8069"
-_INTERRUPTED: Final = 130  # as a shell has it: 128 and the number of SIGINT
+_INTERRUPTED: Final = 130  # 128 + SIGINT, like a shell
 _AGO: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 Command = Callable[..., "int | None"]
-"""A command that asks a server; it gives its exit code, None for 0."""
+"""A command that calls a server and returns its exit code, or None for 0."""
 
 
-def asks(command: Command) -> Callable[..., None]:
-    """Give a command a session with a server, and the options --url and --json for it.
+def server_command(command: Command) -> Callable[..., None]:
+    """Add a session with a server, --url and --json to a command.
 
-    What goes wrong with the server is said on standard error and ends as an exit code.
+    Errors are printed on standard error and determine the exit code.
     """
 
     @click.option(
@@ -45,17 +45,17 @@ def asks(command: Command) -> Callable[..., None]:
         default=_URL,
         show_default=True,
         show_envvar=True,
-        help="The server.",
+        help="URL of the server.",
     )
-    @click.option("--json", "as_json", is_flag=True, help="For programs: JSON.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     @click.pass_context
     @functools.wraps(command)
-    def asking(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - click's options
+    def wrapper(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - click's options
         from pacifica.dispatcher.cli.client import Client, ServerError, UrlError
         from pacifica.dispatcher.cli.session import Session
 
         if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")  # not every encoding has all letters
+            sys.stdout.reconfigure(errors="backslashreplace")  # the encoding may lack characters
         try:
             session = Session(Client(options.pop("url")), as_json=options.pop("as_json"))
             code = command(session, **options) or 0
@@ -68,11 +68,10 @@ def asks(command: Command) -> Callable[..., None]:
             code = _INTERRUPTED
         context.exit(code)
 
-    return asking
+    return wrapper
 
 
-def _moment(text: str) -> str:
-    """A time, or how long ago it was, as a timestamp in RFC 3339, which servers take."""
+def _time(text: str) -> str:
     if ago := re.fullmatch(r"(\d{1,5})([smhd])", text, re.ASCII):
         return (datetime.now(UTC) - timedelta(**{_AGO[ago[2]]: int(ago[1])})).isoformat()
     try:
@@ -80,18 +79,20 @@ def _moment(text: str) -> str:
     except ValueError:
         found = None
     if found is None or found.tzinfo is None:
-        raise click.BadParameter("a time looks like 2026-11-23T16:57:37Z, or 2h for so long ago")
+        raise click.BadParameter(
+            f"invalid time {text!r}: expected 2026-11-23T16:57:37Z, or an age such as 2h"
+        )
     return found.isoformat()
 
 
 def complete_applications(
     context: click.Context, _: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """The names of the server's applications; none when it does not answer quickly."""
+    """Return the application names of the server, or none if it does not respond quickly."""
     from pacifica.dispatcher.cli.client import Client
 
     try:
-        server = Client(context.params.get("url") or _URL, connect=0.5, answer=1.0)
+        server = Client(context.params.get("url") or _URL, connect=0.5, read=1.0)
         found = server.get("/applications", "applications")["applications"]
     except DispatcherError:
         return []
@@ -100,40 +101,46 @@ def complete_applications(
 
 _FILTERS: Final = {
     "status": click.option(
-        "--status", type=click.Choice(STATUSES), help="Events that have this status."
+        "--status", type=click.Choice(STATUSES), help="Events with this status."
     ),
     "state": click.option(
         "--state",
         type=click.Choice(STATUSES),
-        help="Events that have a run in this state (of --application).",
+        help="Events with a run in this state (of --application, if given).",
     ),
-    "type": click.option("--type", help="Events of exactly this type."),
-    "source": click.option("--source", help="Events from exactly this source."),
+    "type": click.option("--type", help="Events of this exact type."),
+    "source": click.option("--source", help="Events from this exact source."),
     "application": click.option(
         "--application",
         shell_complete=complete_applications,
-        help="Events that have a run of this application.",
+        help="Events with a run of this application.",
     ),
-    "text": click.option("--text", help="Events with this in their id or subject."),
+    "text": click.option("--text", help="Events with this text in their id or subject."),
     "since": click.option(
-        "--since", type=_moment, metavar="TIME", help="Received since then; 2h for so long ago."
+        "--since",
+        type=_time,
+        metavar="TIME",
+        help="Events received since this time, or since an age such as 2h.",
     ),
     "until": click.option(
-        "--until", type=_moment, metavar="TIME", help="Received before then; 2h for so long ago."
+        "--until",
+        type=_time,
+        metavar="TIME",
+        help="Events received before this time, or before an age such as 2h.",
     ),
 }
 
 
-def chooses(command: Command) -> Command:
-    """Give a command the options that choose events, as a mapping `chosen` of what was given."""
+def event_filters(command: Command) -> Command:
+    """Add options that select events to a command, which receives them as `filters`."""
 
     @functools.wraps(command)
-    def choosing(*args: Any, **options: Any) -> int | None:  # noqa: ANN401 - what the command takes
+    def wrapper(*args: Any, **options: Any) -> int | None:  # noqa: ANN401 - the command's
         given = {name: options.pop(name) for name in _FILTERS}
-        chosen = {name: value for name, value in given.items() if value is not None}
-        return command(*args, chosen=chosen, **options)
+        filters = {name: value for name, value in given.items() if value is not None}
+        return command(*args, filters=filters, **options)
 
-    decorated: Command = choosing
+    decorated: Command = wrapper
     for option in reversed(_FILTERS.values()):
         decorated = option(decorated)
     return decorated

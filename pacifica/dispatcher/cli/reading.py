@@ -1,4 +1,4 @@
-"""events, show and logs: what a server has, to be read."""
+"""events, show and logs: read events, runs and their output."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -8,56 +8,60 @@ from uuid import UUID
 
 import click
 
-from pacifica.dispatcher.cli.options import asks, chooses
+from pacifica.dispatcher.cli.options import event_filters, server_command
 from pacifica.dispatcher.cli.text import json_line, lines
 
 if TYPE_CHECKING:
     from pacifica.dispatcher.cli.session import Session
 
 _PAGE = 200
-"""Events that are asked for at once."""
+"""Maximum number of events per request."""
 
 
 @click.command()
-@chooses
+@event_filters
 @click.option(
-    "--limit", type=click.IntRange(1), default=50, show_default=True, help="Show so many."
+    "--limit",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="Maximum number of events.",
 )
-@click.option("--all", "everything", is_flag=True, help="Show all of them.")
-@asks
-def events(session: "Session", chosen: dict[str, str], limit: int, *, everything: bool) -> None:
+@click.option("--all", "select_all", is_flag=True, help="List all events.")
+@server_command
+def events(session: "Session", filters: dict[str, str], limit: int, *, select_all: bool) -> None:
     """List events, newest first.
 
-    With --json one line for each.
+    With --json, print one line per event.
     """
     from pacifica.dispatcher.cli import views
 
-    query = chosen | {"limit": str(_PAGE if everything else min(limit, _PAGE))}
-    left = None if everything else limit
-    headed = True
+    query = filters | {"limit": str(_PAGE if select_all else min(limit, _PAGE))}
+    left = None if select_all else limit
+    header = True
     for page in session.client.pages("/events", "events", query):
         shown = page[:left]
         if session.as_json:
             for each in shown:
                 click.echo(json_line(each))
         elif shown:
-            session.show({"events": shown}, partial(views.events, headed=headed))
-            headed = False
+            session.show({"events": shown}, partial(views.events, header=header))
+            header = False
         if left is not None:
             left -= len(shown)
             if not left:
                 return
-    if headed and not session.as_json:
-        session.say("there is no such event" if chosen else "there is no event yet")
+    if header and not session.as_json:
+        session.report("no events match" if filters else "no events yet")
 
 
 @click.command()
 @click.argument("uuid", type=click.UUID)
-@asks
+@server_command
 def show(session: "Session", uuid: UUID) -> None:
-    """Show all of an event, or of a run.
+    """Show the details of an event or a run.
 
-    Of whichever has this uuid; an event is shown as it was sent.
+    An event is shown as sent.
     """
     from pacifica.dispatcher.cli import views
 
@@ -67,37 +71,39 @@ def show(session: "Session", uuid: UUID) -> None:
 
 @click.command()
 @click.argument("uuid", metavar="RUN|EVENT", type=click.UUID)
-@click.option("--attempt", type=click.IntRange(1), help="Of this attempt, not of the last one.")
+@click.option("--attempt", type=click.IntRange(1), help="Attempt number [default: the last one].")
 @click.option(
-    "--stream", type=click.Choice(["stdout", "stderr"]), help="Only this; else both as they came."
+    "--stream",
+    type=click.Choice(["stdout", "stderr"]),
+    help="Print only this stream [default: both, interleaved].",
 )
-@click.option("--follow", is_flag=True, help="Go on while the attempt runs.")
-@click.option("--raw", is_flag=True, help="With control characters as they are: for files.")
-@asks
+@click.option("--follow", is_flag=True, help="Print new output until the attempt ends.")
+@click.option("--raw", is_flag=True, help="Do not escape control characters; for files and pipes.")
+@server_command
 def logs(
-    session: "Session", uuid: UUID, *, follow: bool, raw: bool, **asked: str | int | None
+    session: "Session", uuid: UUID, *, follow: bool, raw: bool, **options: str | int | None
 ) -> None:
-    """Print what a run has printed.
+    """Print the output of a run.
 
-    The uuid of an event will do when it has just one run. With --json one line for each line that
-    was printed: {"text": …}.
+    An event can be named instead if it has exactly one run. With --json, print {"text": …} for each
+    line of output.
     """
     if raw and sys.stdout.isatty():
-        raise click.UsageError("--raw is for files and pipes: an application may print anything")
-    query = {name: value for name, value in asked.items() if value is not None}
-    if follow:
-        query["follow"] = "1"
-    pieces = session.client.text(f"/runs/{_run(session, uuid)}/output", query)
+        raise click.UsageError(
+            "--raw is for files and pipes: the output may contain control characters"
+        )
+    query = {name: value for name, value in options.items() if value is not None}
+    path = f"/runs/{_run_id(session, uuid)}/output"
+    pieces = session.follow(path, query) if follow else session.client.text(path, query)
     if session.as_json:
-        for each in _in_lines(pieces):
+        for each in _split_lines(pieces):
             click.echo(json_line({"text": each}))
     else:
         for piece in pieces:
             click.echo(piece if raw else lines(piece), nl=False, color=True)
 
 
-def _run(session: "Session", uuid: UUID) -> str:
-    """The uuid of a run, which is that of the run or of an event that has no other one."""
+def _run_id(session: "Session", uuid: UUID) -> str:
     _, document = session.client.find(uuid, "/runs", "/status")
     if "attempts" in document:
         return str(uuid)
@@ -105,14 +111,15 @@ def _run(session: "Session", uuid: UUID) -> str:
     if len(runs) == 1:
         return str(runs[0]["uuid"])
     names = "".join(f"\n{each['uuid']}  {each['application']}" for each in runs)
-    raise click.ClickException(lines(f"this event has {len(runs)} runs{names}"))
+    raise click.ClickException(
+        lines(f"event {uuid} has {len(runs)} runs; name one of them:{names}")
+    )
 
 
-def _in_lines(pieces: Iterable[str]) -> Iterator[str]:
-    """A text that comes in pieces, by lines without their ends."""
-    begun = ""
+def _split_lines(pieces: Iterable[str]) -> Iterator[str]:
+    rest = ""
     for piece in pieces:
-        *whole, begun = (begun + piece).split("\n")
-        yield from whole
-    if begun:
-        yield begun
+        *complete, rest = (rest + piece).split("\n")
+        yield from complete
+    if rest:
+        yield rest

@@ -1,4 +1,4 @@
-"""send and status: an event goes to a server, and what becomes of it."""
+"""send and status: send events and show their status."""
 
 import json
 import uuid
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from pacifica.dispatcher.cli.options import asks
+from pacifica.dispatcher.cli.options import server_command
 
 if TYPE_CHECKING:
     from pacifica.dispatcher.cli.client import Document
@@ -18,74 +18,74 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("event", type=click.File("rb"), required=False)
-@click.option("--type", help="Without a file: the event's type.")
-@click.option("--source", help="Without a file: the event's source.")
-@click.option("--id", help="Without a file: the event's id; else one is made.")
-@click.option("--subject", help="Without a file: the event's subject.")
+@click.option("--type", help="Type of the event; not with a file.")
+@click.option("--source", help="Source of the event; not with a file.")
+@click.option("--id", help="Id of the event; not with a file [default: a new UUID].")
+@click.option("--subject", help="Subject of the event; not with a file.")
 @click.option(
     "--data",
     metavar="TEXT|@FILE",
-    help="Without a file: the event's data, or @ and a file that has it. JSON stays JSON.",
+    help="Data of the event, or @ and the file that holds it; JSON stays JSON. Not with a file.",
 )
-@click.option("--wait", is_flag=True, help="Wait for its runs; their end is the exit code.")
-@asks
+@click.option("--wait", is_flag=True, help="Wait until the runs have ended.")
+@server_command
 def send(
     session: "Session", event: BinaryIO | None, data: str | None, *, wait: bool, **attributes: str
 ) -> int:
     """Send an event.
 
-    It is in a file, in JSON (- is standard input), or made of the options. A file may hold a batch,
-    a JSON array of events. With --json one line is printed for each event: the server's answer or,
-    with --wait, what became of it.
+    The event comes from a JSON file (- for standard input) or from the options. A file may hold a
+    batch: a JSON array of events. With --json, one line is printed per event: the server's response
+    or, with --wait, the final status.
 
-    The exit code is that of `status`; of a batch, 1 or else 3 if one event has it.
+    The exit code is that of `status`. For a batch it is 1 if any event has exit code 1, otherwise
+    3 if any has exit code 3.
     """
     given = {name: value for name, value in attributes.items() if value is not None}
     if event is not None:
         if given or data is not None:
-            raise click.UsageError("an event comes from a file or from options, not from both")
+            raise click.UsageError("give either a file or the options of an event, not both")
         body = event.read()
     elif "type" in given and "source" in given:
-        body = _made(given, data)
+        body = _build_event(given, data)
     else:
-        raise click.UsageError("name a file (- is standard input), or give --type and --source")
-    return _sent(session, body, wait=wait)
+        raise click.UsageError("give a file (- for standard input), or --type and --source")
+    return _send(session, body, wait=wait)
 
 
 @click.command()
 @click.argument("uuid", type=click.UUID)
-@click.option("--wait", is_flag=True, help="Wait until it has ended.")
-@asks
+@click.option("--wait", is_flag=True, help="Wait until the event or run has ended.")
+@server_command
 def status(session: "Session", uuid: uuid.UUID, *, wait: bool) -> int:
-    """Say what became of an event or a run.
+    """Show the status of an event or a run.
 
-    The exit code is 0 when it succeeded or has not ended, 1 when it failed or was cancelled, and 3
-    when no application took the event.
+    The exit code is 0 if it succeeded or has not ended, 1 if it failed or was cancelled, and 3 if
+    no application matched the event.
     """
     from pacifica.dispatcher.cli import views
     from pacifica.dispatcher.cli.session import EXIT_CODES
 
     path, document = session.client.find(uuid, "/status", "/runs")
     if wait:
-        document = session.ended(path)
+        document = session.await_end(path)
     session.show(document, views.status)
     return EXIT_CODES.get(document["status"], 0)
 
 
-def _sent(session: "Session", body: bytes, *, wait: bool) -> int:
+def _send(session: "Session", body: bytes, *, wait: bool) -> int:
     from pacifica.dispatcher.cli import views
     from pacifica.dispatcher.cli.session import EXIT_CODES
 
     codes = []
-    for accepted in _accepted(session, body):
-        document = session.ended(f"/status/{accepted['uuid']}") if wait else accepted
+    for accepted in _post(session, body):
+        document = session.await_end(f"/status/{accepted['uuid']}") if wait else accepted
         session.show(document, views.status if wait else views.accepted)
         codes.append(EXIT_CODES.get(document["status"], 0))
     return next((code for code in (1, 3) if code in codes), 0)
 
 
-def _accepted(session: "Session", body: bytes) -> "list[Document]":
-    """Post an event, or a batch; gives the answer for each."""
+def _post(session: "Session", body: bytes) -> "list[Document]":
     if body.lstrip(b" \t\r\n").startswith(b"["):
         batch = "application/cloudevents-batch+json"
         accepted: list[Document] = session.client.post("/receive", "events", body, batch)["events"]
@@ -93,8 +93,7 @@ def _accepted(session: "Session", body: bytes) -> "list[Document]":
     return [session.client.post("/receive", "uuid", body, "application/cloudevents+json")]
 
 
-def _made(attributes: dict[str, str], data: str | None) -> bytes:
-    """The JSON text of an event whose producer we are."""
+def _build_event(attributes: dict[str, str], data: str | None) -> bytes:
     event = {
         "specversion": "1.0",
         "id": str(uuid.uuid4()),
@@ -115,19 +114,18 @@ def _made(attributes: dict[str, str], data: str | None) -> bytes:
 
 
 def _payload(content: bytes) -> tuple[str, str, str]:
-    """The member of an event that holds a content, its JSON text, and the content's media type."""
+    # Returns the name of the data member, its JSON text, and the media type.
     try:
         text = content.decode()
     except UnicodeDecodeError:
         value = json.dumps(b64encode(content).decode())
         return "data_base64", value, "application/octet-stream"
     try:
-        json.loads(text, parse_constant=_no_constant)
+        json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError):
         return "data", json.dumps(text), "text/plain"
     return "data", text, "application/json"
 
 
-def _no_constant(name: str) -> None:
-    """Refuse NaN and infinity, which JSON does not have."""
-    raise ValueError(name)
+def _reject_constant(name: str) -> None:
+    raise ValueError(name)  # NaN and infinity are not JSON

@@ -1,33 +1,40 @@
-"""retry, cancel, replay, pause and resume: what an operator tells a server to do."""
+"""retry, cancel, replay, pause and resume: control runs and applications."""
 
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
 
-from pacifica.dispatcher.cli.options import Command, asks, chooses, complete_applications
+from pacifica.dispatcher.cli.options import (
+    Command,
+    complete_applications,
+    event_filters,
+    server_command,
+)
 
 if TYPE_CHECKING:
     from pacifica.dispatcher.cli.client import Document
     from pacifica.dispatcher.cli.session import Session, View
 
 _PAGE = 500
-"""Events that are asked for at once."""
+"""Maximum number of events per request."""
+
+_OF_RUNS = ("application", "state")
+"""The filters that select runs, not only events."""
 
 
-def _acts(what: str) -> Callable[[Command], Command]:
-    """Give a command the things that it acts on: by their uuids, or the events that are chosen."""
-
+def _targets(metavar: str) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         for option in (
-            asks,
-            click.option("--yes", is_flag=True, help="Do not ask whether it shall be done."),
-            click.option("--all", "everything", is_flag=True, help="Choose all events."),
-            chooses,
-            click.argument("uuids", metavar=what, type=click.UUID, nargs=-1),
+            server_command,
+            click.option("--yes", is_flag=True, help="Skip the confirmation."),
+            click.option("--all", "select_all", is_flag=True, help="Select all events."),
+            event_filters,
+            click.argument("uuids", metavar=metavar, type=click.UUID, nargs=-1),
         ):
             command = option(command)
         return command
@@ -36,47 +43,45 @@ def _acts(what: str) -> Callable[[Command], Command]:
 
 
 @click.command()
-@_acts("[RUN|EVENT]...")
-def retry(session: "Session", **asked: Any) -> int:  # noqa: ANN401 - what _act takes
-    """Start failed and cancelled runs anew.
+@_targets("[RUN|EVENT]...")
+def retry(session: "Session", **options: Any) -> int:  # noqa: ANN401 - parameters of _act
+    """Retry failed and cancelled runs.
 
-    Those that are named, all of an event, or with options instead of uuids those of all events that
-    are chosen.
+    Give the UUIDs of runs, or of events to retry all their runs, or select events with options.
     """
-    return _act(session, "retry", **asked)
+    return _act(session, "retry", **options)
 
 
 @click.command()
-@_acts("[RUN|EVENT]...")
-def cancel(session: "Session", **asked: Any) -> int:  # noqa: ANN401 - what _act takes
-    """End runs, or never begin them.
+@_targets("[RUN|EVENT]...")
+def cancel(session: "Session", **options: Any) -> int:  # noqa: ANN401 - parameters of _act
+    """Cancel runs, running or queued.
 
-    Those that are named, all of an event, or with options instead of uuids those of all events that
-    are chosen.
+    Give the UUIDs of runs, or of events to cancel all their runs, or select events with options.
     """
-    return _act(session, "cancel", **asked)
+    return _act(session, "cancel", **options)
 
 
 @click.command()
-@_acts("[EVENT]...")
-def replay(session: "Session", **asked: Any) -> int:  # noqa: ANN401 - what _act takes
-    """Run events anew, by the rules of today.
+@_targets("[EVENT]...")
+def replay(session: "Session", **options: Any) -> int:  # noqa: ANN401 - parameters of _act
+    """Replay events with the current rules.
 
-    The new runs take the place of the former ones. The events are those that are named or, with
-    options instead of uuids, all that are chosen.
+    The new runs supersede the previous ones. Give the UUIDs of events, or select events with
+    options.
     """
-    return _act(session, "replay", **asked)
+    return _act(session, "replay", **options)
 
 
 @click.command()
 @click.argument(
     "names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_applications
 )
-@asks
+@server_command
 def pause(session: "Session", names: tuple[str, ...]) -> int:
-    """Let applications wait.
+    """Pause applications.
 
-    No more of their runs begin until they are resumed; what runs goes on.
+    None of their runs start until they are resumed; those already running continue.
     """
     return _switch(session, "pause", names)
 
@@ -85,9 +90,9 @@ def pause(session: "Session", names: tuple[str, ...]) -> int:
 @click.argument(
     "names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_applications
 )
-@asks
+@server_command
 def resume(session: "Session", names: tuple[str, ...]) -> int:
-    """Let applications run again."""
+    """Resume paused applications."""
     return _switch(session, "resume", names)
 
 
@@ -95,67 +100,75 @@ def _act(  # noqa: PLR0913 - the options of the command
     session: "Session",
     action: str,
     uuids: tuple[uuid.UUID, ...],
-    chosen: dict[str, str],
+    filters: dict[str, str],
     *,
-    everything: bool,
+    select_all: bool,
     yes: bool,
 ) -> int:
-    """Do something with what is named, or with what is chosen once that is confirmed."""
-    if bool(uuids) == bool(chosen or everything):
-        raise click.UsageError("give uuids, or choose events by options such as --status or --all")
+    if bool(uuids) == bool(filters or select_all):
+        raise click.UsageError("give UUIDs, or select events with options: --status, --all, …")
     if uuids:
-        return _act_on(session, action, list(map(str, uuids)), named=True)
-    pages = session.client.pages("/events", "events", {**chosen, "limit": _PAGE})
+        return _act_on(session, action, list(map(str, uuids)), {}, named=True)
+    selection = {name: filters[name] for name in _OF_RUNS if name in filters}
+    pages = session.client.pages("/events", "events", {**filters, "limit": _PAGE})
     found = [event["uuid"] for page in pages for event in page]
     if not found:
-        session.say("there is no such event")
+        session.report("no events match")
         return 0
     if not yes:
         number = f"{len(found)} event{'s' * (len(found) != 1)}"
-        click.confirm(f"{action.capitalize()} {number}?", abort=True, err=True)
-    return _act_on(session, action, found, named=False)
+        only = ", ".join(f"{name} {text}" for name, text in selection.items())
+        question = f"{action.capitalize()} {number}{only and f' (only runs with {only})'}?"
+        click.confirm(question, abort=True, err=True)
+    return _act_on(session, action, found, selection, named=False)
 
 
-def _act_on(session: "Session", action: str, uuids: list[str], *, named: bool) -> int:
-    """Do something with each; 1 when the server refused it for some."""
-    from pacifica.dispatcher.cli.client import NothingThereError, RefusedError, UnreachableError
+def _act_on(
+    session: "Session", action: str, uuids: list[str], selection: dict[str, str], *, named: bool
+) -> int:
+    from pacifica.dispatcher.cli.client import RefusedError, UnknownError, UnreachableError
 
-    done = 0
-    for each in uuids if named else session.in_turn(uuids, action):
+    done, applications = 0, Counter[str]()
+    for each in uuids if named else session.with_progress(uuids, action):
         try:
-            document, view = _act_on_one(session, action, each, maybe_run=named)
-        except NothingThereError:
-            session.say(f"{each}: nothing has this uuid")
+            document, view = _act_on_one(session, action, each, selection, may_be_run=named)
+        except UnknownError:
+            session.report(f"No event or run {each}")
             continue
         except RefusedError as exc:
-            session.say(f"{each}: {exc}")
+            session.report(f"{each}: {exc}")
             continue
         except UnreachableError:
-            session.say(f"{action}: {done} of {len(uuids)} done")
+            session.report(f"{action}: {done} of {len(uuids)} done{_counted(applications)}")
             raise
         done += 1
+        applications.update(document.get("applications", {}))
         if named or session.as_json:
             session.show(document, view)
     if not named:
-        session.say(f"{action}: {done} of {len(uuids)} done")
+        session.report(f"{action}: {done} of {len(uuids)} done{_counted(applications)}")
     return int(done < len(uuids))
 
 
-def _act_on_one(
-    session: "Session", action: str, uuid: str, *, maybe_run: bool
-) -> "tuple[Document, View]":
-    """Do something with one run or event; gives the answer, and what people are shown of it."""
-    from pacifica.dispatcher.cli import views
-    from pacifica.dispatcher.cli.client import NothingThereError
+def _counted(applications: Mapping[str, int]) -> str:
+    numbers = [f"{name} {number}" for name, number in sorted(applications.items())]
+    return f" (runs: {', '.join(numbers)})" if numbers else ""
 
-    if maybe_run and action != "replay":
-        with suppress(NothingThereError):
+
+def _act_on_one(
+    session: "Session", action: str, uuid: str, selection: dict[str, str], *, may_be_run: bool
+) -> "tuple[Document, View]":
+    from pacifica.dispatcher.cli import views
+    from pacifica.dispatcher.cli.client import UnknownError
+
+    if may_be_run and action != "replay":
+        with suppress(UnknownError):
             return session.client.post(f"/runs/{uuid}/{action}", "attempts"), views.acted_on_run
-    return session.client.post(f"/events/{uuid}/{action}", "runs"), views.acted_on_event
+    path = f"/events/{uuid}/{action}"
+    return session.client.post(path, "runs", query=selection), views.acted_on_event
 
 
 def _switch(session: "Session", action: str, names: tuple[str, ...]) -> int:
-    """Pause or resume each application; 1 when the server refused it for some."""
     from pacifica.dispatcher.cli import views
     from pacifica.dispatcher.cli.client import RefusedError
 
@@ -165,6 +178,6 @@ def _switch(session: "Session", action: str, names: tuple[str, ...]) -> int:
         try:
             session.show(session.client.post(path, "paused"), views.paused)
         except RefusedError as exc:
-            session.say(f"{each}: {exc}")
+            session.report(f"{each}: {exc}")
             refused = True
     return int(refused)

@@ -1,43 +1,43 @@
-"""Text for people: what a terminal would obey made visible; times and durations in short."""
+"""Text for terminals: control characters escaped, times and durations abbreviated."""
 
 import json
 import re
 from datetime import UTC, datetime
 from typing import Final
 
-_OBEYED: Final = (
+_UNSAFE: Final = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f"
 )
-"""Controls, and characters without a shape of their own: those that turn the direction of text."""
+"""Control characters, and invisible ones such as those that change the text direction."""
 
-_IN_LINES: Final = re.compile(f"[{_OBEYED}]")
-_IN_A_LINE: Final = re.compile(f"[\t\n{_OBEYED}]")
+_IN_LINES: Final = re.compile(f"[{_UNSAFE}]")
+_IN_A_LINE: Final = re.compile(f"[\t\n{_UNSAFE}]")
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"))
 
 
 def line(text: str) -> str:
-    """A text on one line, with each control character in the form that Python gives it."""
+    """Return a text as one line, with control characters escaped as in Python."""
     return _IN_A_LINE.sub(_escaped, text)
 
 
 def lines(text: str) -> str:
-    """A text whose tabs and ends of lines stay, with other control characters as in `line`."""
+    """Return a text with control characters escaped, except tabs and line ends."""
     return _IN_LINES.sub(_escaped, text)
 
 
 def json_line(value: object) -> str:
-    """The JSON text of a value, of printable ASCII only."""
+    """Return the JSON text of a value in printable ASCII."""
     return json.dumps(value, allow_nan=False).replace("\x7f", "\\u007f")
 
 
 def json_text(value: object, indent: int | None = None) -> str:
-    """The JSON text of a value as people like to read it, in lines where there is an indent."""
+    """Return the JSON text of a value for people, optionally indented."""
     return lines(json.dumps(value, allow_nan=False, indent=indent, ensure_ascii=False))
 
 
 def age(timestamp: str, now: datetime) -> str:
-    """How long ago an RFC 3339 timestamp was, in its largest unit."""
+    """Return the age of an RFC 3339 timestamp in its largest unit."""
     seconds = max(0.0, (now - datetime.fromisoformat(timestamp)).total_seconds())
     for size, unit in _UNITS:
         if seconds >= size:
@@ -46,12 +46,12 @@ def age(timestamp: str, now: datetime) -> str:
 
 
 def moment(timestamp: str) -> str:
-    """An RFC 3339 timestamp in the zone of this machine, to the second."""
+    """Return an RFC 3339 timestamp in local time, to the second."""
     return datetime.fromisoformat(timestamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def took(started: str | None, finished: str | None) -> str:
-    """How long something took, or takes until now, in its two largest units."""
+    """Return a duration in its two largest units, until now if it has not finished."""
     if started is None:
         return ""
     end = datetime.fromisoformat(finished) if finished else datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""What people are shown of the documents of a server."""
+"""Views of a server's documents as tables and lines for people."""
 
 import shlex
 from collections.abc import Iterable, Iterator
@@ -21,30 +21,30 @@ _STYLES: Final = {
     "cancelled": "magenta",
 }
 _CELL: Final = 60
-"""Characters that a cell has at the most where it stands for more."""
+"""Maximum number of characters in a cell with abbreviated text."""
 
 
 def accepted(document: Document) -> Iterator[RenderableType]:
-    """What became of an event that was sent."""
+    """Render the response to an event that was sent."""
     applications = ", ".join(document["applications"])
     notes = [name for name in ("duplicate", "expired") if document.get(name)]
     yield _words(document["uuid"], _state(document["status"]), applications, *notes)
 
 
 def status(document: Document) -> Iterator[RenderableType]:
-    """An event, or a run: its status, what there is to say of it, its runs or attempts."""
+    """Render the status of an event with its runs, or of a run with its attempts."""
     yield _words(document["uuid"], _state(document["status"]), _expired(document))
     if "attempts" in document:
-        yield from _of_run(document)
+        yield from _attempts(document)
     elif document["runs"]:
         yield _runs(document["runs"])
     if document["result"] is not None:
         yield _words("result:", json_text(document["result"]))
 
 
-def events(document: Document, *, headed: bool) -> Iterator[RenderableType]:
-    """One row for each event, below a head if there shall be one."""
-    table = _table("UUID", "AGE", "STATUS", "TYPE", "SUBJECT OR ID", "RUNS", headed=headed)
+def events(document: Document, *, header: bool) -> Iterator[RenderableType]:
+    """Render events as a table, with or without its header."""
+    table = _table("UUID", "AGE", "STATUS", "TYPE", "SUBJECT OR ID", "RUNS", header=header)
     for name, width in zip(table.columns, (36, 4, 9), strict=False):
         name.min_width = width
     now = datetime.now(UTC)
@@ -62,7 +62,7 @@ def events(document: Document, *, headed: bool) -> Iterator[RenderableType]:
 
 
 def event(document: Document) -> Iterator[RenderableType]:
-    """An event as it was sent, and its runs."""
+    """Render an event as sent, and its runs."""
     yield _words("event", document["uuid"], _state(document["status"]), _expired(document))
     yield Text()
     sent = document["event"]
@@ -80,7 +80,7 @@ def event(document: Document) -> Iterator[RenderableType]:
 
 
 def run(document: Document) -> Iterator[RenderableType]:
-    """A run and its attempts."""
+    """Render a run and its attempts."""
     yield _words("run", document["uuid"], _state(document["status"]))
     yield Text()
     table = _pairs()
@@ -91,27 +91,27 @@ def run(document: Document) -> Iterator[RenderableType]:
     if command:
         table.add_row("command", line(shlex.join(command)))
     yield from (table, Text())
-    yield from _of_run(document)
+    yield from _attempts(document)
     if document["result"] is not None:
         yield Text(f"\n{json_text(document['result'], 2)}")
 
 
 def acted_on_run(document: Document) -> Iterator[RenderableType]:
-    """A run that was retried or is to be cancelled."""
-    state = "is being cancelled" if document["cancelling"] else _state(document["status"])
+    """Render a run that was retried or cancelled."""
+    state = "cancelling" if document["cancelling"] else _state(document["status"])
     yield _words(document["uuid"], state)
 
 
 def acted_on_event(document: Document) -> Iterator[RenderableType]:
-    """An event of which runs were replayed, retried or cancelled."""
+    """Render an event whose runs were replayed, retried or cancelled."""
     number = len(document["runs"])
     yield _words(document["uuid"], _state(document["status"]), f"{number} run{'s' * (number != 1)}")
 
 
 def applications(document: Document) -> Iterator[RenderableType]:
-    """One row for each application, and for what its last failures have in common."""
+    """Render applications and groups of recent failures as tables."""
     states = list(_STYLES)
-    table = _table("APPLICATION", *(each.upper() for each in states), "PAUSED", "RUNS WHAT")
+    table = _table("APPLICATION", *(each.upper() for each in states), "PAUSED", "COMMAND")
     for each in document["applications"]:
         counts = each["runs"]
         table.add_row(
@@ -137,28 +137,32 @@ def applications(document: Document) -> Iterator[RenderableType]:
 
 
 def paused(document: Document) -> Iterator[RenderableType]:
-    """An application that was paused or resumed."""
+    """Render an application that was paused or resumed."""
     since = document["paused"]
     yield _words(document["name"], f"paused since {moment(since)}" if since else "not paused")
 
 
 def workers(document: Document) -> Iterator[RenderableType]:
-    """The workers and what they run; the queues; what waits, and why."""
+    """Render workers, queues, and the reasons why runs wait."""
     now = datetime.now(UTC)
-    table = _table("WORKER", "HOST", "UP", "SEEN", "QUEUES", "PROCESSES", "RUNS")
+    table = _table(
+        "WORKER", "HOST", "UP", "SEEN", "CLOCK", "DATABASE", "QUEUES", "PROCESSES", "RUNS"
+    )
     for each in document["workers"]:
         table.add_row(
             line(each["uuid"]),
             line(each["host"]),
             age(each["started"], now),
             age(each["renewed"], now),
+            _skew(each.get("skew", 0.0)),
+            "few connections" if each.get("scarce") else "ok",
             line(", ".join(each["queues"])),
             str(each["processes"]),
             line(", ".join(f"{one['application']} {one['run']}" for one in each["running"])),
         )
-    yield table if document["workers"] else Text("no worker: nothing can run")
+    yield table if document["workers"] else Text("no workers; nothing can run")
     if document["queues"]:
-        table = _table("QUEUE", "DUE", "ON THEIR WAY", "WORKERS")
+        table = _table("QUEUE", "DUE", "PUBLISHED", "WORKERS")
         for each in document["queues"]:
             cells = (each["due"], each["published"], each["workers"])
             table.add_row(line(each["queue"]), *map(str, cells))
@@ -175,7 +179,11 @@ def workers(document: Document) -> Iterator[RenderableType]:
         yield from (Text(), table)
 
 
-def _of_run(document: Document) -> Iterator[RenderableType]:
+def _skew(seconds: float) -> str:
+    return "ok" if abs(seconds) < 1 else f"{seconds:+.0f} s"
+
+
+def _attempts(document: Document) -> Iterator[RenderableType]:
     attempts = document["attempts"]
     if document["error"] and not (attempts and attempts[-1]["error"] == document["error"]):
         yield Text(line(document["error"]), _STYLES["failed"])
@@ -212,9 +220,9 @@ def _note(run: Document) -> str:
     if run["superseded"]:
         return "superseded by a replay"
     if run["cancelling"]:
-        return "is being cancelled"
+        return "cancelling"
     if run["status"] == "retrying" and run["due"]:
-        return line(f"again at {moment(run['due'])}: {run['error'] or ''}")
+        return line(f"next attempt at {moment(run['due'])}: {run['error'] or ''}")
     return line(run["error"] or _progress(run))
 
 
@@ -264,7 +272,7 @@ def _since(timestamp: str | None) -> str:
 
 
 def _expired(document: Document) -> str:
-    return "it had expired when it came" if document.get("expired") else ""
+    return "expired on arrival" if document.get("expired") else ""
 
 
 def _short(text: str) -> str:
@@ -276,8 +284,8 @@ def _words(*words: str | Text) -> Text:
     return Text("  ").join(each for each in texts if each)
 
 
-def _table(*columns: str, headed: bool = True) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=headed)
+def _table(*columns: str, header: bool = True) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=header)
     for each in columns:
         table.add_column(each, no_wrap=True)
     return table

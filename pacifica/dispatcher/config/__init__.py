@@ -1,6 +1,9 @@
-"""The INI file and the environment as frozen settings; every problem is named at once."""
+"""Settings from the INI file and the environment; all problems are reported at once."""
 
+from pacifica.dispatcher.config.adapters import ADAPTER_KEYS
+from pacifica.dispatcher.config.applications import APPLICATION_KEYS
 from pacifica.dispatcher.config.load import load
+from pacifica.dispatcher.config.sections import SECTIONS
 from pacifica.dispatcher.config.settings import (
     CelerySettings,
     DatabaseSettings,
@@ -9,7 +12,6 @@ from pacifica.dispatcher.config.settings import (
     WebhookSettings,
     WorkerSettings,
 )
-from pacifica.dispatcher.config.values import ADAPTER_KEYS, APPLICATION_KEYS, SECTIONS
 
 __all__ = [
     "ADAPTER_KEYS",

@@ -1,4 +1,4 @@
-"""The settings as frozen values, and their defaults."""
+"""The settings as immutable values with their defaults."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ class DatabaseSettings:
 
     Attributes:
         peewee_url: a peewee connection URL.
-        connect_attempts: how often an unreachable database is tried at start.
+        connect_attempts: the number of attempts to reach the database at startup.
         connect_wait: seconds between these attempts.
     """
 
@@ -28,12 +28,17 @@ class CelerySettings:
     """Section [celery].
 
     Attributes:
-        broker_url: a Celery broker URL; `filesystem:///folder` for a folder of this machine.
-        queue: the queue that wake-ups go through.
+        broker_url: a Celery broker URL; `filesystem:///directory` for a local directory.
+        queue: the queue for wake-ups.
+        ca_bundle: a file of the authorities that may sign the broker's certificate; None for those
+            of the system.
+        verify: False if any certificate is taken.
     """
 
     broker_url: str = field(default="pyamqp://guest:guest@127.0.0.1:5672//", repr=False)
     queue: str = "default"
+    ca_bundle: Path | None = None
+    verify: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +48,9 @@ class ServerSettings:
     Attributes:
         address: the address to listen on.
         port: the TCP port.
-        threads: how many requests are served at once.
-        streams: how many answers may stay open beside them, each with a thread of its own.
-        max_event_size: bytes that a request's body may have.
+        threads: the number of requests served simultaneously.
+        streams: the number of additional streamed responses, each with a thread of its own.
+        max_event_size: the maximum size of a request's body in bytes.
     """
 
     address: str = "127.0.0.1"
@@ -60,24 +65,26 @@ class WorkerSettings:
     """Section [worker].
 
     Attributes:
-        directory: where working directories are made.
-        stop_grace: seconds that running applications get when the worker is asked to stop.
-        lease: seconds without a heartbeat after which what the worker runs is taken up by others.
+        directory: the parent of all working directories.
+        stop_grace: seconds that running applications have to finish when the worker stops.
+        lease: seconds without a heartbeat after which other workers take over its runs.
+        kill_helper: a program that signals processes of other users, with its first arguments.
     """
 
     directory: Path = Path("runs")
     stop_grace: float = 30.0
     lease: float = 15.0
+    kill_helper: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookSettings:
-    """Section [webhook]: senders that ask before they deliver.
+    """Section [webhook]: senders that ask for permission before they deliver.
 
     Attributes:
-        allowed_origins: the names of those that may; `*` among them stands for all.
-        rate: how many requests a minute they are told they may send; `*` for any number.
-        callback_hosts: hosts, some with a port, that may ask to be called back.
+        allowed_origins: the names of permitted senders; `*` permits all.
+        rate: the requests per minute granted to them; `*` for any number.
+        callback_hosts: hosts that may ask for a callback, optionally with a port.
     """
 
     allowed_origins: frozenset[str] = frozenset()
@@ -87,11 +94,11 @@ class WebhookSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that an operator can set.
+    """All settings.
 
     Attributes:
-        file: the INI file that was read, None when there is none.
-        applications: all applications by name, the built-in ones included.
+        file: the INI file; None if the defaults apply.
+        applications: all applications by name, including the built-in ones.
         adapters: all adapters by name.
     """
 
@@ -106,5 +113,5 @@ class Settings:
 
     @property
     def home(self) -> Path:
-        """The folder of the configuration file: what it names relatively is looked for here."""
+        """Return the directory of the configuration file, which its relative paths refer to."""
         return (self.file.parent if self.file else Path()).absolute()

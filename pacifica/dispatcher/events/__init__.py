@@ -1,9 +1,9 @@
-"""CloudEvents: the value, and reading it from what was sent. Pure: no input or output here."""
+"""CloudEvents: the immutable value, and parsing it from requests and JSON. No I/O here."""
 
 from pacifica.dispatcher.events.event import ABSENT, Attribute, Event, Json, canonical
-from pacifica.dispatcher.events.http import Received, receive
-from pacifica.dispatcher.events.json_format import parse
-from pacifica.dispatcher.events.strict_json import check as check_json
+from pacifica.dispatcher.events.http_binding import Received, parse_request
+from pacifica.dispatcher.events.json_format import parse_event
+from pacifica.dispatcher.events.strict_json import check_json
 
 __all__ = [
     "ABSENT",
@@ -13,6 +13,6 @@ __all__ = [
     "Received",
     "canonical",
     "check_json",
-    "parse",
-    "receive",
+    "parse_event",
+    "parse_request",
 ]

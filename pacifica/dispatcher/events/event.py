@@ -1,4 +1,4 @@
-"""The event: one CloudEvent as an immutable value, in the names of version 1.0."""
+"""One CloudEvent as an immutable value with the attribute names of version 1.0."""
 
 import base64
 import enum
@@ -14,7 +14,7 @@ Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | 
 
 
 class Absent(enum.Enum):
-    """The type of ABSENT: `data: null` is a payload, no `data` is none."""
+    """The type of ABSENT, which tells an event without `data` from one with `data: null`."""
 
     ABSENT = "absent"
 
@@ -27,10 +27,10 @@ class Event:
     """One CloudEvent (CloudEvents 1.0.2).
 
     Attributes:
-        attributes: the context attributes by their 1.0 names; unset ones are not there.
-        data: the payload as a JSON value, as bytes when it was sent as `data_base64`, or ABSENT.
-        sent: the JSON text of this event just as it was sent, whatever its version; of one that
-            came in headers, its text in version 1.0. It reads as the same event.
+        attributes: the context attributes by their 1.0 names; unset ones are left out.
+        data: the payload as a JSON value, as bytes if it was sent as `data_base64`, or ABSENT.
+        sent: the JSON text of this event exactly as sent, in any version; for an event sent in
+            binary mode, its text in version 1.0. Parsing it yields the same event.
     """
 
     attributes: Mapping[str, Attribute]
@@ -39,7 +39,7 @@ class Event:
 
     @property
     def id(self) -> str:
-        """The attribute `id`: with `source`, it names the event for good (section 3.1)."""
+        """The attribute `id`; `source` and `id` together identify the event (section 3.1)."""
         return str(self.attributes["id"])
 
     @property
@@ -53,20 +53,20 @@ class Event:
         return str(self.attributes["type"])
 
     def expired(self, at: float) -> bool:
-        """Whether its `expirytime`, an extension, had come at a moment (seconds since the epoch).
+        """Return True if the `expirytime` extension has passed at this time (epoch seconds).
 
-        What has expired is not to be processed (CloudEvents extension "Expiry Time").
+        An expired event must not be processed (CloudEvents extension "Expiry Time").
         """
         expiry = self.attributes.get("expirytime")
-        return isinstance(expiry, str) and timestamps.seconds(expiry) <= at
+        return isinstance(expiry, str) and timestamps.epoch_seconds(expiry) <= at
 
     def text(self, attribute: str) -> str | None:
-        """The canonical string of an attribute, or None when the event lacks it."""
+        """Return the canonical string of an attribute, or None if the event lacks it."""
         value = self.attributes.get(attribute)
         return None if value is None else canonical(value)
 
     def structured(self) -> dict[str, Json]:
-        """The event as a JSON object of version 1.0 (CloudEvents JSON format, section 3)."""
+        """Return the event as a JSON object of version 1.0 (JSON format, section 3)."""
         document: dict[str, Json] = dict(self.attributes)
         if isinstance(self.data, bytes):
             document["data_base64"] = base64.b64encode(self.data).decode("ascii")
@@ -75,12 +75,12 @@ class Event:
         return document
 
     def to_json(self) -> str:
-        """The JSON text of `structured()`."""
+        """Return the JSON text of `structured()`."""
         return json.dumps(self.structured(), allow_nan=False)
 
 
 def canonical(value: Attribute) -> str:
-    """The canonical string of an attribute value (CloudEvents 1.0.2, section 2.4)."""
+    """Return the canonical string of an attribute value (CloudEvents 1.0.2, section 2.4)."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)

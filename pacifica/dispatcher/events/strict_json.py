@@ -1,4 +1,4 @@
-"""Reading JSON from outside: strictly by RFC 8259, and within limits that keep us safe."""
+"""Parsing of untrusted JSON: strictly RFC 8259, with limits on nesting and number size."""
 
 import json
 import math
@@ -11,19 +11,19 @@ from pacifica.dispatcher.errors import EventError, Problem
 from pacifica.dispatcher.events.event import Json
 
 MAX_DEPTH = 128
-"""Nesting that is accepted; real events stay far below, and every reader after us copes with it."""
+"""Maximum nesting: far above real events, and within the limits of every later reader."""
 
 _WHITESPACE = " \t\n\r"
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise EventError(f"it is not JSON: {name} is no JSON number (RFC 8259, section 6)")
+    raise EventError(f"Invalid JSON: {name} is not a JSON number (RFC 8259, section 6)")
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if math.isinf(value):
-        raise EventError(f"it is not JSON: the number {text[:40]} is too large")
+        raise EventError(f"Invalid JSON: number {text[:40]} is too large for a double")
     return value
 
 
@@ -31,7 +31,7 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     members = dict(pairs)
     if len(members) != len(pairs):
         [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
-        raise EventError(f"it is not JSON: the name {name[:80]!r} stands twice in an object")
+        raise EventError(f"Invalid JSON: duplicate member name {name[:80]!r} in an object")
     return members
 
 
@@ -40,54 +40,54 @@ _decoder = json.JSONDecoder(
 )
 
 
-def decode(body: bytes) -> str:
-    """Decode a JSON text, which is UTF-8 (RFC 8259, section 8.1).
+def decode_utf8(body: bytes) -> str:
+    """Decode a JSON text (RFC 8259, section 8.1).
 
     Raises:
-        EventError: it is not UTF-8.
+        EventError: the body is not UTF-8.
     """
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError as exc:
-        raise EventError(f"it is not UTF-8: {exc.reason} at byte {exc.start}") from exc
+        raise EventError(f"Invalid UTF-8: {exc.reason} at byte {exc.start}") from exc
 
 
 def loads(text: str, depth: int = MAX_DEPTH) -> Json:
-    """Read one JSON value.
+    """Parse one JSON value.
 
     Args:
-        text: all of it, white space around it included.
-        depth: the nesting that is accepted.
+        text: the whole text, including surrounding white space.
+        depth: the maximum nesting.
 
     Raises:
-        EventError: it is no JSON, holds a number that is none, or is nested too deeply.
+        EventError: not JSON, nested too deeply, or containing a number out of range.
     """
     value, end = _value_at(text, _skip(text, 0), depth)
     if _skip(text, end) != len(text):
-        raise EventError(f"it is not JSON: more text after its end, at character {end}")
+        raise EventError(f"Invalid JSON: unexpected text after the value at character {end}")
     return value
 
 
-def check(body: bytes) -> str:
-    """The text of a JSON value.
+def check_json(body: bytes) -> str:
+    """Return the text of a JSON value after validating it.
 
     Raises:
-        EventError: as `decode` and `loads`.
+        EventError: as for `decode_utf8` and `loads`.
     """
-    text = decode(body)
+    text = decode_utf8(body)
     loads(text)
     return text
 
 
 def array_elements(text: str) -> Iterator[tuple[Json, str]]:
-    """Read a JSON array: each element and the very text of it.
+    """Yield each element of a JSON array with its exact text.
 
     Raises:
-        EventError: as `loads`, and it names the element; or it is no array.
+        EventError: as for `loads`, naming the element; or not an array.
     """
     position = _skip(text, 0)
     if text[position : position + 1] != "[":
-        raise EventError("a batch is a JSON array of events")
+        raise EventError("A batch must be a JSON array of events")
     position = _skip(text, position + 1)
     if text[position : position + 1] == "]":
         end = position
@@ -103,15 +103,15 @@ def array_elements(text: str) -> Iterator[tuple[Json, str]]:
                 break
             position = _skip(text, end + 1)
     if text[end : end + 1] != "]" or _skip(text, end + 1) != len(text):
-        raise EventError(f"it is not JSON: expected , or the array's end at character {end}")
+        raise EventError(f"Invalid JSON: expected ',' or ']' at character {end}")
 
 
-def member(text: str, name: str) -> str | None:
-    """The very text of a member of a JSON object, or None when it has none of this name.
+def member_text(text: str, name: str) -> str | None:
+    """Return the exact text of a member's value, or None if there is no such member.
 
     Args:
-        text: a JSON text of which `loads` made an object.
-        name: which member.
+        text: the text of a JSON object that `loads` has accepted.
+        name: the member's name.
     """
     position = _skip(text, _skip(text, 0) + 1)
     while text[position] != "}":
@@ -137,11 +137,11 @@ def _value_at(text: str, position: int, depth: int = MAX_DEPTH) -> tuple[Json, i
         value, end = _decoder.raw_decode(text, position)
     except json.JSONDecodeError as exc:
         where = f"line {exc.lineno} column {exc.colno}"
-        raise EventError(f"it is not JSON: {exc.msg} at {where}") from exc
+        raise EventError(f"Invalid JSON: {exc.msg} at {where}") from exc
     except RecursionError as exc:
-        raise EventError(f"it is nested deeper than {depth} levels") from exc
-    except ValueError as exc:  # all that is left is Python's own limit
-        raise EventError("it is not JSON: an integer has more digits than can be read") from exc
+        raise EventError(f"JSON is nested deeper than {depth} levels") from exc
+    except ValueError as exc:  # Python's limit on the digits of an integer
+        raise EventError("Invalid JSON: an integer has too many digits") from exc
     _check_depth(value, text[position:end] if (position, end) != (0, len(text)) else text, depth)
     return cast("Json", value), end
 
@@ -159,4 +159,4 @@ def _check_depth(value: Json, text: str, depth: int) -> None:
             for parent in level
             for child in (parent.values() if isinstance(parent, dict) else parent)
         ]
-    raise EventError(f"it is nested deeper than {depth} levels")
+    raise EventError(f"JSON is nested deeper than {depth} levels")

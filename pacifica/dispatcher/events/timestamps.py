@@ -1,4 +1,4 @@
-"""Timestamps as CloudEvents has them: RFC 3339, section 5.6, and nothing beside it."""
+"""Timestamps of CloudEvents: strictly RFC 3339, section 5.6."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -7,14 +7,14 @@ _TIMESTAMP = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII
 )
 _SECONDS = re.compile(r"\d{1,11}", re.ASCII)
-_WITH_BLANKS = re.compile(
+_WITH_SPACES = re.compile(
     r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) (UTC|[+-]\d\d:?\d\d)", re.ASCII
 )
 _WITHOUT_ZONE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?", re.ASCII)
 
 
 def is_timestamp(text: str) -> bool:
-    """Whether a text is a timestamp; a leap second stands at the end of a month of UTC."""
+    """Return True for a valid timestamp; a leap second must end a month in UTC."""
     if not _TIMESTAMP.fullmatch(text):
         return False
     try:
@@ -27,30 +27,30 @@ def is_timestamp(text: str) -> bool:
     return (after.day, after.hour, after.minute) == (1, 0, 0)
 
 
-def seconds(timestamp: str) -> float:
-    """A timestamp as seconds since the epoch; a leap second is the one before it."""
+def epoch_seconds(timestamp: str) -> float:
+    """Convert a timestamp to epoch seconds; a leap second counts as the second before it."""
     return _moment(timestamp).timestamp()
 
 
-def with_zone(text: str) -> str:
-    """A timestamp that lacks its zone, with the offset `-00:00`; any other text as it is.
+def mark_unknown_zone(text: str) -> str:
+    """Append `-00:00` to a timestamp without a zone; return any other text unchanged.
 
-    By that offset RFC 3339 (section 4.3) says that the offset to local time is not known.
+    This offset means that the offset to local time is unknown (RFC 3339, section 4.3).
     """
     return f"{text}-00:00" if _WITHOUT_ZONE.fullmatch(text) else text
 
 
-def from_elsewhere(text: str) -> str:
-    """A timestamp that senders beside CloudEvents wrote; any other text as it is.
+def to_rfc3339(text: str) -> str:
+    """Convert a common non-CloudEvents timestamp; return any other text unchanged.
 
-    Whole seconds since the epoch, and `2026-11-23 16:57:37 UTC` or with an offset, become RFC 3339.
+    Accepts whole epoch seconds, and `2026-11-23 16:57:37` followed by `UTC` or an offset.
     """
     if _SECONDS.fullmatch(text):
         try:
             return datetime.fromtimestamp(int(text), UTC).isoformat().replace("+00:00", "Z")
         except (ValueError, OverflowError, OSError):
             return text
-    if match := _WITH_BLANKS.fullmatch(text):
+    if match := _WITH_SPACES.fullmatch(text):
         day, time, zone = match.groups()
         zone = "Z" if zone == "UTC" else f"{zone[:3]}:{zone[-2:]}"
         return f"{day}T{time}{zone}"
@@ -58,6 +58,6 @@ def from_elsewhere(text: str) -> str:
 
 
 def _moment(timestamp: str) -> datetime:
-    """Read it; Python knows no second 60 and no small z."""
+    # fromisoformat accepts neither second 60 nor a lower-case z.
     text = timestamp.upper()
     return datetime.fromisoformat(f"{text[:17]}59{text[19:]}" if text[17:19] == "60" else text)

@@ -1,12 +1,12 @@
-"""CloudEvents 0.2 and 0.3 in JSON, put in the names of 1.0."""
+"""Upgrade of CloudEvents 0.2 and 0.3 in JSON to 1.0."""
 
 import json
 from collections.abc import Mapping
 
 from pacifica.dispatcher.errors import Problem
+from pacifica.dispatcher.events.attributes import INT32, STRINGS, attribute_pointer
 from pacifica.dispatcher.events.event import Json
-from pacifica.dispatcher.events.rules import INT32, STRINGS, pointer
-from pacifica.dispatcher.events.timestamps import with_zone
+from pacifica.dispatcher.events.timestamps import mark_unknown_zone
 
 _NAMES: Mapping[str, Mapping[str, str]] = {
     "0.2": {"contenttype": "datacontenttype", "schemaurl": "dataschema"},
@@ -14,22 +14,22 @@ _NAMES: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def from_version03(
+def upgrade_version03(
     document: Mapping[str, Json], problems: list[Problem]
 ) -> tuple[dict[str, Json], dict[str, str]]:
     """Rename the members of a 0.2 or 0.3 document to those of 1.0.
 
-    Version 0.3 says by `datacontentencoding: base64` that the data, a string, stands for bytes
-    (specification 0.3, "datacontentencoding"; RFC 2045, section 6.8: it may have line breaks).
-    Version 0.2 says nothing of the kind, so that a string there stays one. An extension whose
-    value 1.0 has no type for becomes its JSON text. A time without a zone is marked.
+    In version 0.3, `datacontentencoding: base64` marks a string as encoded bytes (specification
+    0.3, "datacontentencoding"; line breaks are allowed by RFC 2045, section 6.8). Version 0.2 has
+    no such mark, so a string stays a string. An extension value of a type that 1.0 lacks becomes
+    its JSON text. A time without a zone is marked as such.
 
     Args:
-        document: the document, whose `specversion` is 0.2 or 0.3.
-        problems: takes what is wrong with it.
+        document: a document with `specversion` 0.2 or 0.3.
+        problems: receives a problem for each invalid member.
 
     Returns:
-        the document in 1.0, and a pointer into the old one for each pointer into the new one.
+        the document in 1.0, and the pointers into the old document by those into the new one.
     """
     version = str(document["specversion"])
     names = _NAMES[version]
@@ -38,36 +38,36 @@ def from_version03(
     for old, value in document.items():
         new = names.get(old, old)
         if new in renamed:
-            what = f"this attribute and {old} both come to {new} in version 1.0"
-            problems.append(Problem(pointer(old), what))
+            what = f"conflicts with another member that is {new} in version 1.0"
+            problems.append(Problem(attribute_pointer(old), what))
         elif new == "data_base64":
-            problems.append(Problem("/data_base64", f"version {version} has no such member"))
+            problems.append(Problem("/data_base64", f"is not supported in version {version}"))
         elif value is not None or new == "data":
-            renamed[new] = value if new in STRINGS or new == "data" else typed(value)
+            renamed[new] = value if new in STRINGS or new == "data" else to_attribute(value)
     renamed["specversion"] = "1.0"
     if isinstance(time := renamed.get("time"), str):
-        renamed["time"] = with_zone(time)
+        renamed["time"] = mark_unknown_zone(time)
     if version == "0.3":
-        _decode(renamed, problems)
+        _move_encoded_data(renamed, problems)
         if "data_base64" in renamed:
             pointers["/data_base64"] = "/data"
     return renamed, pointers
 
 
-def typed(value: Json) -> Json:
-    """An extension's value as 1.0 can type it."""
+def to_attribute(value: Json) -> Json:
+    """Convert an extension's value to a type that 1.0 has."""
     if value is None or isinstance(value, str | bool):
         return value
     return value if isinstance(value, int) and value in INT32 else json.dumps(value)
 
 
-def _decode(document: dict[str, Json], problems: list[Problem]) -> None:
-    """Put data that is encoded where 1.0 has it."""
+def _move_encoded_data(document: dict[str, Json], problems: list[Problem]) -> None:
     encoding = document.pop("datacontentencoding", None)
     if encoding is None:
         return
     if str(encoding).lower() != "base64":
-        problems.append(Problem("/datacontentencoding", "only base64 is understood"))
+        what = f"must be base64, not {str(encoding)[:80]!r}"
+        problems.append(Problem("/datacontentencoding", what))
     elif "data" in document:
         data = document.pop("data")
         document["data_base64"] = "".join(data.split()) if isinstance(data, str) else data

@@ -1,34 +1,32 @@
-"""Paused applications: what they have to do waits, and what runs goes on."""
-
-import time
+"""Paused applications: their runs wait; attempts that have started continue."""
 
 from pacifica.dispatcher.orm.database import Database
-from pacifica.dispatcher.orm.publish import pause_limit, release_held_back
+from pacifica.dispatcher.orm.limits import Limit, LimitKind, unblock
+from pacifica.dispatcher.orm.schema import PauseRow
 
-_TAKE_BACK = """UPDATE run SET published = NULL, due = queued, blocked = ?
+_TAKE_BACK = """UPDATE run SET published = NULL, due = queued, blocked = 'paused'
     WHERE published IS NOT NULL AND application = ?"""
-_RESUME = "DELETE FROM pause WHERE application = ?"
-_PAUSED = "SELECT application, since FROM pause"
 
 
 def pause(database: Database, application: str) -> None:
-    """Start no attempt of an application until it is resumed; wake-ups on their way do nothing."""
+    """Start no attempts of an application until it is resumed; void its wake-ups in flight."""
     with database.transaction():
-        database.alone()
-        row = (application, time.time())
+        database.lock_gate()
+        row = (application, database.now())
         database.insert("pause", ("application", "since"), [row], skip_repeats=True)
-        database.execute(_TAKE_BACK, (pause_limit(application), application))
+        database.execute(_TAKE_BACK, (application,))
 
 
 def resume(database: Database, application: str) -> None:
-    """Let an application go on; one that is not paused does so anyway."""
+    """Let an application start attempts again; no effect on one that is not paused."""
     with database.transaction():
-        database.alone()
-        database.execute(_RESUME, (application,))
-        release_held_back(database, pause_limit(application), None)
+        database.lock_gate()
+        PauseRow.delete().where(PauseRow.application == application).execute(database.peewee)
+        unblock(database, Limit(LimitKind.PAUSED, application), None)
 
 
 def paused(database: Database) -> dict[str, float]:
-    """Since when each application is paused that is."""
+    """Return the paused applications, each with the time when it was paused."""
     with database.reading():
-        return dict(database.fetch(_PAUSED, ()).fetchall())
+        query = PauseRow.select(PauseRow.application, PauseRow.since)
+        return dict(query.tuples().execute(database.peewee))

@@ -1,9 +1,9 @@
-"""Looking for events, newest first, in a bounded time.
+"""Search for events, newest first, in bounded time.
 
-What is asked for may be rare, and there may be millions of events. So they are looked through in
-stretches of time, the newest first and each longer than the one before, as fast as the database
-shows itself to be. Whoever asks gets what was found when the time is up, and can go on from there.
-What no index answers is looked for in so many events at the most, however close they came.
+Matches may be rare among millions of events, so events are searched in stretches of time, newest
+first, each longer than the one before if the database is fast enough. When the time is up, the
+caller gets the events found so far and can continue from there. A condition without an index also
+limits the number of events in a stretch.
 """
 
 import time
@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from pacifica.dispatcher.orm.database import Database
-from pacifica.dispatcher.orm.queries import PRECEDENCE, EventView, event_views
-from pacifica.dispatcher.orm.tables import State
+from pacifica.dispatcher.orm.schema import State
+from pacifica.dispatcher.orm.views import PRECEDENCE, EventView, event_views
 
-PATIENCE: Final = 0.05
-"""Seconds that a search takes when nothing else is said."""
+SEARCH_TIMEOUT: Final = 0.05
+"""The default time limit of a search, in seconds."""
 
 _FIRST_STRETCH: Final = 60.0  # seconds of the events' times
 _FASTEST_GROWTH: Final = 8.0
-_MOST_READ: Final = 20_000  # events of a stretch, when each must be read
+_MOST_READ: Final = 20_000  # events in a stretch if each must be read
 _END: Final = "g"  # after every uuid
 
 _NEWEST = "SELECT MAX(uuid) FROM event WHERE uuid < ? AND uuid >= ?"
@@ -37,15 +37,15 @@ _TEXT = f"({_LIKE.format(column='id')} OR {_LIKE.format(column='subject')})"
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events are asked for; None asks nothing. Times are seconds since the epoch.
+    """The events to find; None means any. Times are seconds since the epoch.
 
     Attributes:
-        status: that of the event.
-        state: that of one of its runs, of the application if one is asked for; `unmatched` for
-            events that have none.
-        application: one that the event has a run of.
-        text: a part of the id or of the subject, in capitals or not.
-        before: the uuid of an event; only older ones are given.
+        status: the status of the event.
+        state: the state of one of its runs, of `application` if that is set; `unmatched` for
+            events without runs.
+        application: the application of one of its runs.
+        text: part of its id or subject, in upper or lower case.
+        before: the uuid of an event; only older ones are found.
     """
 
     status: str | None = None
@@ -60,12 +60,12 @@ class EventFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class EventPage:
     """A page of events.
 
     Attributes:
-        events: the newest that were asked for, newest first.
-        before: where to go on, as in `EventFilter`; None when there are no more.
+        events: the newest events found, newest first.
+        before: the start of the next page, for `EventFilter.before`; None on the last page.
     """
 
     events: tuple[EventView, ...]
@@ -73,31 +73,31 @@ class Found:
 
 
 def digest(text: str) -> int:
-    """A number that stands for a type or a source in an index, whatever their length."""
+    """Return the number that represents a type or a source, of any length, in an index."""
     return zlib.crc32(text.encode())
 
 
 def uuid_at(seconds: float) -> str:
-    """What no version 7 UUID (RFC 9562, 5.7) made at this time or later comes before."""
+    """Return the lower bound of the version 7 UUIDs (RFC 9562, 5.7) made from this time on."""
     digits = f"{min(max(0, int(seconds * 1000)), 2**48 - 1):012x}"
     return f"{digits[:8]}-{digits[8:]}-0000-0000-000000000000"
 
 
 def time_of(uuid: str) -> float:
-    """When a version 7 UUID was made, in seconds since the epoch."""
+    """Return the time when a version 7 UUID was made, in seconds since the epoch."""
     return int(uuid[:8] + uuid[9:13], 16) / 1000
 
 
 def search(
-    database: Database, wanted: EventFilter, limit: int, patience: float = PATIENCE
-) -> Found:
-    """A page of the newest events that are asked for.
+    database: Database, wanted: EventFilter, limit: int, timeout: float = SEARCH_TIMEOUT
+) -> EventPage:
+    """Find a page of events, newest first.
 
     Args:
-        database: where.
-        wanted: which.
-        limit: how many at the most.
-        patience: seconds after which no further stretch of time is looked through.
+        database: the database.
+        wanted: the filter.
+        limit: the maximum number of events.
+        timeout: seconds after which no further stretch is searched.
     """
     end = wanted.before or _END
     if wanted.until is not None:
@@ -105,19 +105,19 @@ def search(
     oldest = "" if wanted.since is None else uuid_at(wanted.since)
     conditions = _Conditions(wanted)
     with database.reading():
-        uuids, before = _look(database, conditions, (oldest, end), limit, patience)
-        return Found(tuple(event_views(database, uuids)), before)
+        uuids, before = _search(database, conditions, (oldest, end), limit, timeout)
+        return EventPage(tuple(event_views(database, uuids)), before)
 
 
-def _look(
+def _search(
     database: Database,
     conditions: "_Conditions",
     stretch: tuple[str, str],
     limit: int,
-    patience: float,
+    timeout: float,
 ) -> tuple[list[str], str | None]:
     oldest, end = stretch
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     length = _FIRST_STRETCH
     found: list[str] = []
     newest = _newest(database, oldest, end)
@@ -139,78 +139,76 @@ def _look(
 
 
 def _newest(database: Database, begin: str, end: str) -> str | None:
-    """The newest event between two uuids, the later one left out."""
     newest: str | None = database.fetch(_NEWEST, (end, begin)).fetchone()[0]
     return newest
 
 
 def _not_too_many(database: Database, begin: str, end: str) -> str:
-    """Where to begin between two uuids so that no more events than may be are read."""
+    """Return `begin`, or a later uuid if too many events lie between `begin` and `end`."""
     row = database.fetch(_LAST_READ, (end, begin, _MOST_READ - 1)).fetchone()
     return str(row[0]) if row else begin
 
 
 class _Conditions:
-    """What an event must be like, in SQL.
+    """A filter as conditions in SQL; peewee takes longer to build the query than SQLite to run it.
 
     Attributes:
-        of_text: whether each event must be read, for want of an index.
+        of_text: True if each event must be read because there is no index for the filter.
     """
 
     def __init__(self, wanted: EventFilter) -> None:
-        self._plain: list[str] = []
+        self._of_event: list[str] = []
         self._values: list[object] = []
-        self._of_runs: list[str] = []
+        self._of_run: list[str] = []
         self._run_values: list[str] = []
         self.of_text = wanted.text is not None
-        for column, text in (("type", wanted.type), ("source", wanted.source)):
+        for name, text in (("type", wanted.type), ("source", wanted.source)):
             if text is not None:
-                plain = f"event.{column}_hash = ? AND event.{column} = ?"
-                self._need(plain, digest(text), text)
+                same = f"event.{name}_hash = ? AND event.{name} = ?"
+                self._require(same, digest(text), text)
         if wanted.text is not None:
-            self._need(_TEXT, *[f"%{_escaped(wanted.text)}%"] * 2)
+            self._require(_TEXT, *[f"%{_escaped(wanted.text)}%"] * 2)
         if "unmatched" in {wanted.status, wanted.state}:
-            self._need("event.unmatched = 1")
-        state = None if wanted.state == "unmatched" else wanted.state
+            self._require("event.unmatched = 1")
+        state = None if wanted.state in {None, "unmatched"} else State(wanted.state)
         if wanted.application is not None:
-            of_any = _in_states(list(State) if state is None else [State(state)])
-            self._need_run(f"run.application = ? AND {of_any}", wanted.application)
+            # Name all states, so that an index with the state before the event can be used.
+            states = _quoted(list(State) if state is None else [state])
+            self._require_run(
+                f"run.application = ? AND run.state IN ({states})", wanted.application
+            )
         elif state is not None:
-            self._need_run("run.state = ?", state)
+            self._require_run("run.state = ?", state)
         if wanted.status is not None and wanted.status != "unmatched":
-            self._need_status(State(wanted.status))
+            self._require_status(State(wanted.status))
 
     def __bool__(self) -> bool:
-        """Whether there are any."""
-        return bool(self._plain or self._of_runs)
+        """Return False if every event matches."""
+        return bool(self._of_event or self._of_run)
 
     def uuids(self, database: Database, begin: str, end: str, limit: int) -> list[str]:
-        """The newest events between two uuids, the later one left out."""
+        """Find the newest events from `begin` until before `end`."""
         values = [end, begin, *self._values]
         for value in self._run_values:
             values += [value, end, begin]
-        where = " AND ".join(["event.uuid < ? AND event.uuid >= ?", *self._plain, *self._of_runs])
+        between = "event.uuid < ? AND event.uuid >= ?"
+        where = " AND ".join([between, *self._of_event, *self._of_run])
         sql = f"SELECT uuid FROM event WHERE {where} ORDER BY uuid DESC LIMIT ?"  # noqa: S608 - ours
         return [uuid for (uuid,) in database.fetch(sql, (*values, limit)).fetchall()]
 
-    def _need(self, condition: str, *values: object) -> None:
-        self._plain.append(condition)
+    def _require(self, condition: str, *values: object) -> None:
+        self._of_event.append(condition)
         self._values += values
 
-    def _need_status(self, status: State) -> None:
-        """One of its runs must be in this state, and none in one that would count before it."""
-        self._need_run("run.state = ?", status.value)
-        if earlier := PRECEDENCE[: PRECEDENCE.index(status)]:
-            self._need(_NO_RUN_IN.format(states=_quoted(earlier)))
-
-    def _need_run(self, condition: str, value: str) -> None:
-        self._of_runs.append(_OF_RUN.format(condition=condition))
+    def _require_run(self, condition: str, value: str) -> None:
+        self._of_run.append(_OF_RUN.format(condition=condition))
         self._run_values.append(value)
 
-
-def _in_states(states: Sequence[State]) -> str:
-    """All of them are named where they are, so that an index with the state in it is of use."""
-    return f"run.state IN ({_quoted(states)})"
+    def _require_status(self, status: State) -> None:
+        """Require a run in this state and none in a state with precedence over it."""
+        self._require_run("run.state = ?", status)
+        if preceding := PRECEDENCE[: PRECEDENCE.index(status)]:
+            self._require(_NO_RUN_IN.format(states=_quoted(preceding)))
 
 
 def _quoted(states: Sequence[State]) -> str:
@@ -218,5 +216,5 @@ def _quoted(states: Sequence[State]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """A text as a part of a LIKE pattern whose escape is `!`."""
+    """Escape a text for a LIKE pattern whose escape character is `!`."""
     return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")

@@ -1,130 +1,145 @@
-"""The workers' leases, what each worker holds, and what becomes of it when the worker is lost.
+"""Workers with their running attempts, and queues with their waiting runs."""
 
-A worker lives as long as the stamp in its row goes on changing. The stamp is only ever compared for
-being the same, so that the clocks of two machines need not agree. Who has seen it unchanged for a
-lease's length takes the row away; the runs of a worker that has no row are recovered.
-"""
-
-import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from pacifica.dispatcher.execution.handles import local_pid
 from pacifica.dispatcher.orm.database import Database
+from pacifica.dispatcher.orm.rows import views
+from pacifica.dispatcher.orm.schema import LAST_ATTEMPT, AttemptRow, RunRow, WorkerRow
+from pacifica.dispatcher.orm.waiting import Takers, WaitingRuns
 
-_RENEW = "UPDATE worker SET renewed = ? WHERE uuid = ?"
-_REMOVE = "DELETE FROM worker WHERE uuid = ?"
-_TAKE = "DELETE FROM worker WHERE uuid = ? AND renewed = ?"
-_PEERS = "SELECT uuid, host, lock_name, renewed, length FROM worker"
-_HELD = """SELECT run.uuid, run.attempt, run.application, attempt.pid, run.cancelling
-    FROM run JOIN attempt ON attempt.run = run.uuid AND attempt.number = run.attempt
-    WHERE run.worker = ?"""
-_LOST = """SELECT DISTINCT worker FROM run WHERE worker IS NOT NULL
-    AND NOT EXISTS (SELECT 1 FROM worker WHERE worker.uuid = run.worker)"""
-_WORKER = (
-    *("uuid", "host", "lock_name", "started", "renewed"),
-    *("length", "queues", "processes"),
+_WORKERS = WorkerRow.select(
+    *(WorkerRow.uuid, WorkerRow.host, WorkerRow.started, WorkerRow.renewed, WorkerRow.length),
+    *(WorkerRow.queues, WorkerRow.processes, WorkerRow.applications, WorkerRow.skew),
+    WorkerRow.scarce,
+).order_by(WorkerRow.host, WorkerRow.started)
+_RUNNING = (
+    RunRow.select(
+        *(RunRow.worker, RunRow.uuid.alias("run"), RunRow.event, RunRow.application),
+        *(RunRow.attempt, AttemptRow.handle, AttemptRow.started),
+    )
+    .join(AttemptRow, on=LAST_ATTEMPT)
+    .where(RunRow.worker.is_null(False))
+    .order_by(AttemptRow.started)
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Registration:
-    """What a worker says of itself.
+class RunningAttempt:
+    """An attempt that has not ended; `pid` is the worker process that runs it."""
 
-    Attributes:
-        host: its machine's name.
-        lock: the name of a file that is locked while one of its processes lives.
-        length: seconds for which its lease outlives its last renewal.
-        queues: the Celery queues that it takes wake-ups from.
-        processes: how many attempts it can make at once.
-    """
-
-    host: str
-    lock: str
-    length: float
-    queues: tuple[str, ...]
-    processes: int
+    run: str
+    event: str
+    application: str
+    attempt: int
+    pid: int | None
+    started: float
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
-    """A worker's row.
+class WorkerView:
+    """A worker that has a lease; times are seconds since the epoch.
 
     Attributes:
-        uuid: made anew with every start.
-        host: its machine's name.
-        lock: the name of a file that is locked while one of its processes lives.
-        renewed: a stamp that changes with every heartbeat; its seconds are for people.
-        length: seconds for which its lease outlives its last renewal.
+        renewed: its last heartbeat.
+        length: seconds for which its lease outlives the last heartbeat.
+        queues: the Celery queues that it consumes.
+        processes: how many attempts it can run at once.
+        applications: those that it runs.
+        skew: seconds by which its host's clock is ahead of the database's.
+        scarce: True if the database has refused one of its connections in the last minute.
+        running: the attempts that it is running.
     """
 
     uuid: str
     host: str
-    lock: str
+    started: float
     renewed: float
     length: float
+    queues: tuple[str, ...]
+    processes: int
+    applications: tuple[str, ...]
+    skew: float
+    scarce: bool
+    running: tuple[RunningAttempt, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """An attempt that goes on.
+class Queue:
+    """A Celery queue.
 
     Attributes:
-        run: the run's uuid.
-        attempt: its number.
-        application: the application's name.
-        pid: of the process of the worker that makes it.
-        cancelling: whether somebody asked to cancel it.
+        published: wake-ups in flight.
+        due: runs that wait for room in it, for a limit or for their due time.
+        workers: how many workers consume it.
     """
 
-    run: str
-    attempt: int
-    application: str
-    pid: int
-    cancelling: bool
+    queue: str
+    published: int
+    due: int
+    workers: int
 
 
-def register(database: Database, worker: str, registration: Registration) -> None:
-    """Begin a lease."""
-    now = time.time()
-    said = (registration.length, " ".join(registration.queues), registration.processes)
-    row = (worker, registration.host, registration.lock, now, now, *said)
-    with database.transaction():
-        database.insert("worker", _WORKER, [row])
+def queues(
+    workers: Sequence[WorkerView], waiting: Sequence[WaitingRuns], default: str
+) -> list[Queue]:
+    """Return the queues that any worker consumes or any run waits in, by name.
 
-
-def renew(database: Database, worker: str) -> bool:
-    """Keep a lease. False when it is lost: others took it."""
-    with database.transaction(durable=False):
-        return bool(database.execute(_RENEW, (time.time(), worker)))
-
-
-def leave(database: Database, worker: str) -> None:
-    """End a lease; what is still held under it is recovered by others."""
-    with database.transaction():
-        database.execute(_REMOVE, (worker,))
-
-
-def take(database: Database, peer: Peer) -> bool:
-    """End the lease of a worker that was not renewed since it was looked at. Says whether."""
-    with database.transaction():
-        return bool(database.execute(_TAKE, (peer.uuid, peer.renewed)))
-
-
-def peers(database: Database) -> list[Peer]:
-    """All workers that have a lease."""
-    with database.reading():
-        return [Peer(*row) for row in database.fetch(_PEERS, ()).fetchall()]
-
-
-def lost(database: Database) -> list[str]:
-    """The workers that hold runs and have no lease any more."""
-    with database.reading():
-        return [uuid for (uuid,) in database.fetch(_LOST, ()).fetchall()]
-
-
-def held(database: Database, worker: str) -> list[Held]:
-    """What a worker is running."""
-    with database.reading():
-        rows = database.fetch(_HELD, (worker,)).fetchall()
+    Args:
+        workers: all workers.
+        waiting: all waiting runs.
+        default: the name of the default queue.
+    """
+    served = [queue for worker in workers for queue in worker.queues]
+    names = {default, *served, *(each.queue or default for each in waiting)}
+    numbers = {name: {True: 0, False: 0} for name in names}
+    for each in waiting:
+        numbers[each.queue or default][each.in_flight] += each.number
     return [
-        Held(run, attempt, name, pid, asked is not None) for run, attempt, name, pid, asked in rows
+        Queue(name, numbers[name][True], numbers[name][False], served.count(name))
+        for name in sorted(names)
     ]
+
+
+def takers(workers: Sequence[WorkerView], configured: Iterable[str], default: str) -> Takers:
+    """Return the facts that decide whether anybody takes a run.
+
+    Args:
+        workers: all workers.
+        configured: the applications that are configured here.
+        default: the name of the default queue.
+    """
+    return Takers(
+        queues=frozenset(queue for worker in workers for queue in worker.queues),
+        known=frozenset(name for worker in workers for name in worker.applications),
+        configured=frozenset(configured),
+        default=default,
+    )
+
+
+def worker_views(database: Database) -> list[WorkerView]:
+    """Return the workers that have a lease, each with its running attempts."""
+    with database.reading():
+        rows: list[dict[str, Any]] = views(database, _WORKERS, dict)
+        running = views(database, _RUNNING, _of_worker)
+    of_each: dict[str, list[RunningAttempt]] = {}
+    for worker, attempt in running:
+        of_each.setdefault(worker, []).append(attempt)
+    return [WorkerView(running=tuple(of_each.get(row["uuid"], ())), **row) for row in rows]
+
+
+def _of_worker(
+    worker: str,
+    handle: str | None,
+    **columns: Any,  # noqa: ANN401
+) -> tuple[str, RunningAttempt]:
+    return worker, RunningAttempt(pid=local_pid(handle), **columns)
+
+
+def hosts(database: Database) -> str:
+    """Return the hosts of the workers that use the database, for the log."""
+    with database.reading():
+        found = {host for (host,) in database.fetch("SELECT host FROM worker", ())}
+    return ", ".join(sorted(found)) or "none"

@@ -1,6 +1,7 @@
-"""The web page: HTML for what was asked of the database. Pure; it knows no HTTP."""
+"""The web pages: HTML rendered from views. Pure, without HTTP."""
 
 from pacifica.dispatcher.page.render import (
+    Html,
     application_list,
     asset,
     assets,
@@ -17,6 +18,7 @@ from pacifica.dispatcher.page.terminal import Terminal
 from pacifica.dispatcher.page.words import pretty
 
 __all__ = [
+    "Html",
     "Terminal",
     "application_list",
     "asset",

@@ -1,11 +1,13 @@
-"""The pages, each from what it shows."""
+"""The pages, each rendered from the values that it shows."""
 
 import hashlib
 import shlex
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from types import MappingProxyType
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -13,51 +15,83 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pacifica.dispatcher import events, orm
 from pacifica.dispatcher.applications import Application, Explained
 from pacifica.dispatcher.errors import EventError
-from pacifica.dispatcher.leftovers import Leftover
+from pacifica.dispatcher.execution.artifacts import Artifact
 from pacifica.dispatcher.page import words
 from pacifica.dispatcher.page.terminal import Terminal
 
-_TYPES: Final = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+_TYPES: Final = {"page.css": "text/css;charset=utf-8", "page.js": "text/javascript;charset=utf-8"}
 _OUTCOMES: Final = (*map(str, orm.State), "unmatched")
-_MAX_SHOWN: Final = 256 * 1024  # characters of an output that stand on a page
+_NO_FIELDS: Final[Mapping[str, None]] = MappingProxyType({})
+_MAX_SHOWN: Final = 256 * 1024  # characters of an output on a page
 _BAR: Final = 40  # the height of the tallest bar
 
 
-def event_list(  # noqa: PLR0913 - what stands on the page
-    found: orm.Found,
+@dataclass(frozen=True, slots=True)
+class Html:
+    """A page to render.
+
+    Attributes:
+        template: the name of the template.
+        values: the values that the template shows.
+        now: the time from which ages count; the database's, if the page shows any.
+    """
+
+    template: str
+    values: Mapping[str, Any]
+    now: float = field(default_factory=time.time)
+
+    def page(self) -> str:
+        """Render the whole page."""
+        return self._render("layout.html", ages=True)
+
+    def content(self) -> str:
+        """Render the content of `main` without ages, which the script in the browser fills in."""
+        # Without ages, the content changes only if the data has changed.
+        return self._render("content.html", ages=False)
+
+    def _render(self, layout: str, *, ages: bool) -> str:
+        template = _environment().get_template(self.template)
+        return template.render(**self.values, layout=layout, ages=ages, now=self.now)
+
+
+def event_list(  # noqa: PLR0913 - the values on the page
+    found: orm.EventPage,
     *,
-    asked: Mapping[str, str],
+    filters: Mapping[str, str],
     following: str | None,
     counts: Mapping[str, int],
     history: Sequence[orm.Minute],
     applications: Sequence[str],
+    unconfigured: Sequence[str],
     url: str,
-) -> str:
-    """The newest events that were asked for.
+) -> Html:
+    """Show the newest events that match the filters.
 
     Args:
-        found: they.
-        asked: the filters, as they stand in the address.
-        following: the address of the next page, if there is one.
-        counts: runs by state.
-        history: the last hour.
-        applications: the names that can be asked for.
-        url: where events are sent to, for the first one.
+        found: the events.
+        filters: the filters, as given in the address.
+        following: the address of the next page, if any.
+        counts: numbers of runs by state.
+        history: the runs of the last hour.
+        applications: the application names to offer as a filter.
+        unconfigured: the names of paused or waiting applications that are not configured.
+        url: the URL of the server, for the examples on an empty page.
     """
     return _page(
         "events.html",
         found=[(view, _parsed(view.sent)) for view in found.events],
-        asked=asked,
+        filters=filters,
         following=following,
         counts=counts,
         bars=_bars(history),
         applications=applications,
+        unconfigured=unconfigured,
         url=url,
     )
 
 
-def event(view: orm.EventView, explained: Sequence[Explained], url: str) -> str:
-    """One event: as it was sent, why each application matched or did not, its runs."""
+def event(view: orm.EventView, explained: Sequence[Explained], url: str) -> Html:
+    """Show one event as sent, its runs, and why each application matched or did not."""
     parsed = _parsed(view.sent)
     return _page(
         "event.html",
@@ -69,29 +103,30 @@ def event(view: orm.EventView, explained: Sequence[Explained], url: str) -> str:
     )
 
 
-def run(  # noqa: PLR0913 - what stands on the page
+def run(  # noqa: PLR0913 - the values on the page
     view: orm.RunView,
     attempts: Sequence[orm.AttemptView],
     *,
     shown: orm.AttemptView | None,
     stream: str | None,
     output: Sequence[tuple[str, str]],
-    files: Sequence[Leftover],
+    files: Sequence[Artifact],
     why_no_files: str | None,
-    ends: Sequence[orm.End],
-) -> str:
-    """One run and one of its attempts.
+    ends: Sequence[orm.RunEnd],
+    is_orphan: bool,
+) -> Html:
+    """Show one run and one of its attempts.
 
     Args:
         view: the run.
         attempts: all of its attempts.
-        shown: the one that is shown; None when none has begun.
-        stream: the one that is shown of it; None for both.
-        output: what that wrote, as the name of a stream and a text, one after the other; the end
-            of it is shown.
-        files: what that left.
-        why_no_files: why there are none, or not all.
-        ends: how the last runs of the same application ended.
+        shown: the attempt to show; None if none has started.
+        stream: the stream to show; None for both.
+        output: the output as pairs of stream name and text, of which the end is shown.
+        files: the files that the attempt left.
+        why_no_files: the reason if there are none or not all.
+        ends: the latest ends of runs of the same application.
+        is_orphan: True if it waits although its application is not configured.
     """
     last, cut = _end(output)
     terminal = Terminal()
@@ -106,84 +141,118 @@ def run(  # noqa: PLR0913 - what stands on the page
         files=files,
         why_no_files=why_no_files,
         ends=ends,
+        is_orphan=is_orphan,
         longest=max((end.duration for end in ends), default=0.0),
     )
 
 
 def application_list(
     applications: Sequence[Application],
-    summaries: Mapping[str, orm.Summary],
+    unconfigured: Sequence[str],
+    summaries: Mapping[str, orm.ApplicationSummary],
     paused: Mapping[str, float],
-    failures: Sequence[orm.Failures],
-) -> str:
-    """What is configured, how it does, and what failures have in common."""
+    failures: Sequence[orm.FailureGroup],
+) -> Html:
+    """Show the applications, those not configured too, and recent failures grouped by cause."""
     return _page(
         "applications.html",
         applications=applications,
+        unconfigured=unconfigured,
         summaries=summaries,
         paused=paused,
         failures=failures,
-        grouped=orm.GROUPED,
+        grouped=orm.MAX_GROUPED,
     )
 
 
 def worker_list(
-    workers: Sequence[orm.WorkerView], waiting: Sequence[orm.Waiting], default: str
-) -> str:
-    """Who works, and what waits and why; `default` is the installation's queue."""
-    served = {queue for worker in workers for queue in worker.queues}
+    workers: Sequence[orm.WorkerView], waiting: Sequence[orm.WaitingRuns], takers: orm.Takers
+) -> Html:
+    """Show workers, queues, and waiting runs with the reason."""
     return _page(
         "workers.html",
         workers=workers,
-        waiting=[(each, orm.reason(each, served, default)) for each in waiting],
-        queues=orm.queues(workers, waiting, default),
-        default=default,
+        waiting=[(each, orm.reason(each, takers)) for each in waiting],
+        queues=orm.queues(workers, waiting, takers.default),
+        default=takers.default,
     )
 
 
-def edit(uuid: str, text: str, problems: Sequence[str]) -> str:
-    """A copy of an event to be changed and sent; what is wrong with it stands above."""
+def edit(uuid: str, text: str, problems: Sequence[str]) -> Html:
+    """Show a copy of an event to edit, with its problems above it."""
     return _page("edit.html", uuid=uuid, text=text, problems=problems)
 
 
-def together(action: str, kind: str, uuids: Sequence[str], more: str | None) -> str:
-    """Whether something is to be done with so many events or runs.
+def together(  # noqa: PLR0913 - the parts of the page
+    action: str,
+    kind: str,
+    uuids: Sequence[str],
+    more: str | None,
+    *,
+    fields: Mapping[str, str | None] = _NO_FIELDS,
+    only: str = "",
+) -> Html:
+    """Ask for confirmation of an action on several events or runs.
 
     Args:
-        action: what.
+        action: `replay`, `retry` or `cancel`.
         kind: `event` or `run`.
-        uuids: they.
-        more: the address of this question about the next ones, if there are more.
+        uuids: the ids of the events or runs.
+        more: the address of the same question for the next ones, if any.
+        fields: further fields of the form, which select runs of the events.
+        only: this selection in words.
     """
-    return _page("together.html", action=action, kind=kind, uuids=uuids, more=more)
+    return _page(
+        "together.html",
+        action=action,
+        kind=kind,
+        uuids=uuids,
+        more=more,
+        fields={name: text for name, text in fields.items() if text},
+        only=only,
+    )
 
 
-def done(
-    action: str, kind: str, number: int, refused: Sequence[tuple[str, str]], more: str | None
-) -> str:
-    """What was done with how many events or runs, which refused it and why, and where to go on."""
-    return _page("done.html", action=action, kind=kind, done=number, refused=refused, more=more)
+def done(  # noqa: PLR0913 - the parts of the page
+    action: str,
+    kind: str,
+    number: int,
+    *,
+    applications: Mapping[str, int],
+    refused: Sequence[tuple[str, str]],
+    more: str | None,
+) -> Html:
+    """Show how many events or runs an action changed, and why others were skipped."""
+    return _page(
+        "done.html",
+        action=action,
+        kind=kind,
+        done=number,
+        applications=applications,
+        refused=refused,
+        more=more,
+    )
 
 
-def problem(title: str, detail: str) -> str:
-    """What went wrong."""
+def problem(title: str, detail: str) -> Html:
+    """Show a problem."""
     return _page("problem.html", title=title, detail=detail)
 
 
 def assets() -> tuple[str, ...]:
-    """The names of the files that pages load."""
+    """Return the names of the files that pages load."""
     return tuple(_TYPES)
 
 
 @cache
 def asset(name: str) -> tuple[bytes, str, str]:
-    """A file that pages load: its bytes, its media type, and a tag that changes with it."""
+    """Return a file that pages load: its bytes, its media type, and a tag that changes with it."""
     content = (resources.files(__package__) / "static" / name).read_bytes()
     return content, _TYPES[name], hashlib.sha256(content).hexdigest()[:16]
 
 
-def _page(template: str, **values: Any) -> str:  # noqa: ANN401 - what templates show
-    return _environment().get_template(template).render(**values, now=time.time())
+def _page(template: str, **values: Any) -> Html:  # noqa: ANN401 - the values of templates
+    return Html(template, values)
 
 
 @cache
@@ -207,21 +276,21 @@ def _environment() -> Environment:
         "curl": words.curl,
         "tags": {name: asset(name)[2] for name in _TYPES},
         "outcomes": _OUTCOMES,
-        "most": orm.MOST,
+        "most": orm.MAX_COUNTED,
     }
     return environment
 
 
 def _parsed(sent: str) -> events.Event | None:
-    """The event; None when a later version of ours can no longer read it."""
+    # None if this version is stricter than the one that stored the event.
     try:
-        return events.parse(sent)
+        return events.parse_event(sent)
     except EventError:
         return None
 
 
 def _end(output: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], bool]:
-    """The last of an output, and whether that is not all of it."""
+    # The end of an output, and True if the beginning was cut off.
     kept: list[tuple[str, str]] = []
     room = _MAX_SHOWN
     for stream, text in reversed(output):
@@ -233,16 +302,21 @@ def _end(output: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], bool
 
 
 def _bars(history: Sequence[orm.Minute]) -> list[dict[str, Any]]:
-    """The last hour as bars of one unit's width: for each part its outcome, top and height."""
+    # Stacked bars, one unit wide.
     tallest = max([sum(each.numbers.values()) for each in history] or [0]) or 1
     bars = []
-    for place, minute in enumerate(history):
+    for minute_number, minute in enumerate(history):
         top = float(_BAR)
         for outcome in _OUTCOMES:
             height = _BAR * minute.numbers.get(outcome, 0) / tallest
             if height:
                 top -= height
                 bars.append(
-                    {"x": place, "y": round(top, 2), "height": round(height, 2), "state": outcome}
+                    {
+                        "x": minute_number,
+                        "y": round(top, 2),
+                        "height": round(height, 2),
+                        "state": outcome,
+                    }
                 )
     return bars

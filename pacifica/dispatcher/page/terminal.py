@@ -1,7 +1,7 @@
-"""Output as HTML: its colours as classes; whatever else a terminal would obey is left out.
+"""Output as HTML: colours become classes, other control sequences are removed.
 
-The sequences are those of ECMA-48; colours are SGR (section 8.3.117), of which 256 colours and RGB
-are shown as the nearest of the sixteen that a style sheet can name.
+The sequences are those of ECMA-48. Colours are SGR (section 8.3.117); 256 colours and RGB become
+the nearest of the sixteen colours of the style sheet.
 """
 
 import html
@@ -18,12 +18,12 @@ _SEQUENCE: Final = re.compile(
     r"""\x1b(?:
         \[(?P<sgr>[0-9;:]{0,80})m
         |\[[0-?]{0,80}[ -/]{0,4}[@-~]       # other control sequences
-        |\][^\x07\x1b\n]{0,2000}(?:\x07|\x1b\\)  # to the operating system: titles, links
+        |\][^\x07\x1b\n]{0,2000}(?:\x07|\x1b\\)  # operating system commands: titles, links
         |[ -/]{0,4}[0-~]                    # other escapes
         )""",
     re.VERBOSE,
 )
-_TORN: Final = re.compile(
+_INCOMPLETE: Final = re.compile(
     r"(?:\x1b(?:\[[0-?]{0,80}[ -/]{0,4}|\][^\x07\x1b\n]{0,2000}|[ -/]{0,4})|\r)\Z"
 )
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -31,36 +31,34 @@ _WORDS: Final = ("bold", "dim", "italic", "underline", "strike", "reverse")
 
 
 class Terminal:
-    """Makes HTML of the text of several streams, piece by piece; a colour lasts beyond a piece."""
+    """A converter of streams of text to HTML, piece by piece; colours continue across pieces."""
 
     def __init__(self) -> None:
-        """Nothing was written yet."""
+        """Start with empty streams."""
         self._styles: dict[str, Style] = {}
         self._kept: dict[str, str] = {}
-        self._begun: set[str] = set()  # streams that are in the middle of a line
+        self._begun: set[str] = set()  # streams in the middle of a line
 
     def html(self, stream: str, text: str) -> str:
-        """The HTML of a piece of text.
+        """Return the HTML of a piece of text.
 
-        A sequence that is torn at the end of the piece is kept for the next one. What a carriage
-        return let be written over is left out, as far as it is of the same piece; after that it
-        stands on a line of its own.
+        A sequence that is cut off at the end of a piece is kept for the next one. Text that a
+        carriage return overwrites in the same piece is dropped; across pieces, a new line starts.
 
         Args:
-            stream: its name, which is also a class of what is not of `stdout`.
+            stream: the name of its stream, which becomes a class unless it is `stdout`.
             text: the piece.
         """
         text = self._kept.pop(stream, "") + text
-        if torn := _TORN.search(text):
-            self._kept[stream] = torn[0]
-            text = text[: torn.start()]
+        if incomplete := _INCOMPLETE.search(text):
+            self._kept[stream] = incomplete[0]
+            text = text[: incomplete.start()]
         shown = "".join(self._spans(stream, "\n".join(self._lines(stream, text))))
         return (
             shown if stream == "stdout" or not shown else f'<span class="{stream}">{shown}</span>'
         )
 
     def _lines(self, stream: str, text: str) -> list[str]:
-        """What stands on each line at last."""
         if not text:
             return []
         lines = text.split("\n")
@@ -69,7 +67,6 @@ class Terminal:
         return above + [line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines]
 
     def _spans(self, stream: str, text: str) -> Iterator[str]:
-        """Each stretch of one style."""
         style = self._styles.get(stream, Style.null())
         position = 0
         for found in _SEQUENCE.finditer(text):
@@ -83,7 +80,6 @@ class Terminal:
 
 @lru_cache(maxsize=1024)
 def _after(style: Style, sequence: str) -> Style:
-    """The style after a control sequence."""
     decoder = AnsiDecoder()
     decoder.style = style
     decoder.decode_line(sequence)
@@ -98,7 +94,7 @@ def _span(style: Style, text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _classes(style: Style) -> str:
-    """The classes of a style: words, `f` and `b` with the number of a colour."""
+    # Style names, then `f` and `b` (foreground, background) with the number of a colour.
     words = [word for word in _WORDS if getattr(style, word)]
     for letter, colour in (("f", style.color), ("b", style.bgcolor)):
         if colour is not None and not colour.is_default:

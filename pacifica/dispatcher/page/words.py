@@ -1,4 +1,4 @@
-"""Values in words, for people: durations, times, rules, commands to copy."""
+"""Human-readable text: durations, times, rules, payloads, and commands to copy."""
 
 import base64
 import json
@@ -12,11 +12,11 @@ from pacifica.dispatcher.events import ABSENT, Event, Json, media_type
 _UNITS: Final = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
 _COMPARED: Final = {"exact": "is", "prefix": "begins with", "suffix": "ends with"}
 _JOINED: Final = {"all": " and ", "any": " or "}
-_NOW: Final = 1.0  # seconds that are no time at all
+_NOW: Final = 1.0  # seconds; shorter ages are "now"
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds in the two units that say most: 340 ms, 4.2 s, 3 min 20 s, 2 d 4 h."""
+    """Format a duration in its two largest units: 340 ms, 4.2 s, 3 min 20 s, 2 d 4 h."""
     if seconds is None:
         return "-"
     if (milliseconds := round(max(0.0, seconds) * 1000)) < 1000:  # noqa: PLR2004 - a second
@@ -28,12 +28,12 @@ def duration(seconds: float | None) -> str:
     for length, unit in (*_UNITS, (1.0, "s")):
         number, left = divmod(left, int(length))
         parts.append((number, unit))
-    first = next(place for place, (number, _) in enumerate(parts) if number)
+    first = next(index for index, (number, _) in enumerate(parts) if number)
     return " ".join(f"{number} {unit}" for number, unit in parts[first : first + 2] if number)
 
 
 def ago(seconds: float) -> str:
-    """How long ago something was, in its largest unit."""
+    """Format an age in its largest unit."""
     if seconds < _NOW:
         return "now" if seconds > -_NOW else f"in {duration(-seconds)}"
     for length, unit in (*_UNITS, (1.0, "s")):
@@ -43,27 +43,27 @@ def ago(seconds: float) -> str:
 
 
 def exact(seconds: float) -> str:
-    """A time in RFC 3339, in UTC."""
+    """Format a time as an RFC 3339 timestamp in UTC."""
     when = datetime.fromtimestamp(seconds, UTC)
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def rule(document: Json) -> str:
-    """A filter of the Subscriptions API in words."""
-    assert isinstance(document, dict)  # noqa: S101 - our own filters' documents
+    """Describe a filter of the Subscriptions API in words."""
+    assert isinstance(document, dict)  # noqa: S101 - a document of one of our filters
     [(dialect, value)] = document.items()
     if isinstance(value, dict):
         if dialect == "not":
             return f"not ({rule(value)})"
-        said = _COMPARED.get(dialect, dialect)
-        return " and ".join(f"{name} {said} {text}" for name, text in value.items())
+        relation = _COMPARED.get(dialect, dialect)
+        return " and ".join(f"{name} {relation} {text}" for name, text in value.items())
     if isinstance(value, list):
         return _JOINED.get(dialect, ", ").join(f"({rule(each)})" for each in value)
     return f"{dialect}: {value}"
 
 
 def pretty(value: Json) -> str:
-    """JSON over several lines."""
+    """Format JSON with indentation."""
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
@@ -72,9 +72,9 @@ class Payload:
     """The data of an event.
 
     Attributes:
-        kind: what they are, by the event's `datacontenttype`.
-        size: their bytes.
-        text: they, to be read: JSON over several lines; bytes that are no text, in Base64.
+        kind: the `datacontenttype` of the event, or a word for the type of data.
+        size: the number of bytes.
+        text: the readable form: indented JSON, text, or Base64 for bytes that are not UTF-8.
     """
 
     kind: str
@@ -83,7 +83,7 @@ class Payload:
 
 
 def payload(event: Event) -> Payload | None:
-    """The data of an event, to be read; None when it has none."""
+    """Return the data of an event in readable form; None if it has none."""
     kind, data = event.text("datacontenttype"), event.data
     if data is ABSENT:
         return None
@@ -103,6 +103,6 @@ def _bytes(kind: str, data: bytes) -> Payload:
 
 
 def curl(sent: str, url: str) -> str:
-    """A command that sends an event again, to be copied into a shell."""
+    """Return a shell command that sends an event."""
     header = shlex.quote("Content-Type: application/cloudevents+json")
     return f"curl -H {header} --data-binary {shlex.quote(sent)} {shlex.quote(url)}"

@@ -1,135 +1,221 @@
-"""What only pages need: forms by which an event is edited, or several things are acted on."""
+"""Addresses that only pages use: editing an event, bulk actions, static files."""
 
-import time
+import urllib.parse
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from http import HTTPStatus
-from typing import Final
-
-import cherrypy
+from typing import Any, Final
 
 from pacifica.dispatcher import events, orm, page
-from pacifica.dispatcher.errors import ConflictError, EventError, NotFoundError
-from pacifica.dispatcher.rest import answers, requests
-from pacifica.dispatcher.rest.requests import RequestError, TooLargeError
-from pacifica.dispatcher.rest.resources import Events, Resource
-from pacifica.dispatcher.rest.service import ACTIONS, Service
+from pacifica.dispatcher.errors import (
+    ConflictError,
+    EventError,
+    NotFoundError,
+    RequestError,
+    TooLargeError,
+)
+from pacifica.dispatcher.intake.receiver import Acted, Receiver, Selection
+from pacifica.dispatcher.rest.context import Context
+from pacifica.dispatcher.rest.media_types import FORM, HTML
+from pacifica.dispatcher.rest.parameters import EVENT as EVENT_ID
+from pacifica.dispatcher.rest.parameters import (
+    FILTERS,
+    RUNS,
+    Parameter,
+    event_filter,
+    read_event_id,
+    read_parameters,
+    read_run_id,
+)
+from pacifica.dispatcher.rest.request import Request
+from pacifica.dispatcher.rest.response import Response, html_response, see_other
+from pacifica.dispatcher.rest.routes import Body, Permission, Resource, operation
+from pacifica.dispatcher.rest.schemas import STRING
 
-_AT_ONCE: Final = 500
-"""Events that something is done with in one request."""
+_MAX_AT_ONCE: Final = 500
+"""Maximum number of events or runs per request."""
 
-_PATIENCE: Final = 2.0  # seconds that it may take to find them
-_MAX_FIELD: Final = 1024  # bytes of a field that holds a uuid, or an address
-_ENCODED: Final = 3
-"""How much longer a text may get when a form encodes it."""
+_SEARCH_LIMIT: Final = 2.0  # seconds
+_MAX_FIELD: Final = 1024  # bytes of a form field with an id or an address
+_OTHER_FIELDS: Final = 4  # action, more, application, state
+_FORM_GROWTH: Final = 3  # form encoding turns one byte into up to three
+_PAGE: Final = {HTML: STRING}
+
+_ACTIONS: Final[Mapping[str, Callable[[Receiver, str, Selection], Acted]]] = {
+    "replay": Receiver.replay,
+    "retry": Receiver.retry,
+    "cancel": Receiver.cancel,
+}
+"""The actions on an event."""
+
+_RUN_ACTIONS: Final[Mapping[str, Callable[[Receiver, str], None]]] = {
+    "retry": Receiver.retry_run,
+}
 
 
-class Edited(Resource):
-    """A copy of an event, to be changed and sent: a new event, which has an id of its own."""
+def _max_edited(context: Context) -> int:
+    return _FORM_GROWTH * context.max_event_size
 
-    def GET(self, /, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
-        """The copy, with an id that no event has."""
-        [asked] = requests.parameters(query, {"event": str}).values() or [""]
-        view = orm.event(self._service.database, requests.only_uuid([asked]))
-        copy = events.parse(view.sent).structured() | {"id": str(uuid.uuid4())}
-        return answers.answer_page(page.edit(view.uuid, page.pretty(copy), ()))
 
-    def POST(self, /, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
-        """Store it as any other, and show it; what is wrong with it is shown beside it."""
-        requests.check_same_site()
-        [asked] = requests.parameters(query, {"event": str}).values() or [""]
-        service = self._service
-        view = orm.event(service.database, requests.only_uuid([asked]))
-        limit = service.max_event_size
-        [text] = requests.form(1, _ENCODED * limit).get("sent", [""])
+def _max_together(_: Context) -> int:
+    return _MAX_FIELD * (_MAX_AT_ONCE + _OTHER_FIELDS)
+
+
+class Edit(Resource):
+    """An editable copy of an event, which becomes a new event with its own id."""
+
+    @operation("Show a copy of an event to edit", query=[EVENT_ID], content=_PAGE)
+    def GET(self, request: Request, event: str = "") -> Response:  # noqa: ARG002 - the common signature
+        """Return the copy with a new id."""
+        view = orm.event(self.context.database, read_event_id(event))
+        copy = events.parse_event(view.sent).structured() | {"id": str(uuid.uuid4())}
+        return _edit_page(HTTPStatus.OK, view.uuid, page.pretty(copy), ())
+
+    @operation(
+        "Store the edited copy as a new event",
+        permission=Permission.ACT,
+        query=[EVENT_ID],
+        body=Body({FORM: STRING}, _max_edited),
+        content=_PAGE,
+    )
+    def POST(self, request: Request, event: str = "") -> Response:
+        """Store the copy and redirect to it, or show the form again with the problems."""
+        original = orm.event(self.context.database, read_event_id(event)).uuid
+        [text] = request.form(1).get("sent", [""])
+        limit = self.context.max_event_size
         if len(text.encode()) > limit:
-            raise TooLargeError(f"an event may have {limit} bytes here (max_event_size)")
+            raise TooLargeError(f"Event larger than {limit} bytes (max_event_size)")
         try:
-            event = events.parse(text)
+            copy = events.parse_event(text)
         except EventError as exc:
             problems = [str(each) for each in exc.problems] or [str(exc)]
-            return self._again(HTTPStatus.BAD_REQUEST, view.uuid, text, problems)
-        names = [run.application for run in view.runs]
-        matched = () if event.expired(time.time()) else service.matching(event, names)
-        [accepted] = service.store([(event, matched)])
+            return _edit_page(HTTPStatus.BAD_REQUEST, original, text, problems)
+        accepted = self.context.receiver.accept_edited(original, copy, self.context.database.now())
         if accepted.duplicate:
-            known = "an event with this source and id is there already: give it another id"
-            return self._again(HTTPStatus.CONFLICT, view.uuid, text, [known])
-        cherrypy.response.status = HTTPStatus.SEE_OTHER
-        cherrypy.response.headers["Location"] = f"/events/{accepted.uuid}"
-        return answers.answer_page("")
-
-    @staticmethod
-    def _again(status: HTTPStatus, original: str, text: str, problems: Sequence[str]) -> bytes:
-        cherrypy.response.status = status
-        return answers.answer_page(page.edit(original, text, problems))
+            known = "An event with this source and id already exists; choose another id"
+            return _edit_page(HTTPStatus.CONFLICT, original, text, [known])
+        return see_other(f"/events/{accepted.uuid}")
 
 
-class Together(Events):
-    """Several events or runs, and what is to be done with them all: a question, then the answer."""
+class Together(Resource):
+    """Bulk actions on several events or runs, after a confirmation."""
 
-    def GET(self, /, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
-        """Ask about those that are selected, the newest that a filter finds, or a group of runs."""
+    @operation("Ask for confirmation of a bulk action", query=None, content=_PAGE)
+    def GET(self, request: Request) -> Response:
+        """Ask about the selected events, all that match a filter, or a group of runs."""
+        query = request.parameters()
         if "group" in query:
-            return answers.answer_page(self._about_failures(query))
-        return answers.answer_page(self._question(dict(query)))
+            return html_response(self._about_failures(query["group"][0]).page())
+        return html_response(self._about_events(query).page())
 
-    def POST(self, /, **_: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
-        """Do it, with each by itself: what one refuses does not keep others from it."""
-        requests.check_same_site()
-        return answers.answer_page(self._answer())
-
-    def _about_failures(self, query: requests.Query) -> str:
-        """Ask whether to retry the failed runs that have something in common."""
-        asked = requests.parameters(query, {"group": str})["group"]
-        for each in orm.failures(self._service.database):
-            if each.group == asked:
-                return page.together("retry", "run", each.runs, None)
-        raise NotFoundError("no such failures are among the last ones any more")
-
-    def _question(self, query: dict[str, str | list[str]]) -> str:
-        action = _action(query.pop("action", ""), ACTIONS)
-        selected = query.pop("event", [])
-        if query.pop("all", None) is None:
-            return page.together(action, "event", _uuids(selected), None)
-        wanted = {name: text for name, text in query.items() if text}
-        found, following = self.found({**wanted, "limit": str(_AT_ONCE)}, _PATIENCE)
-        more = following and f"/together?{following}&all=yes&action={action}"
-        return page.together(action, "event", [view.uuid for view in found.events], more)
-
-    def _answer(self) -> str:
-        fields = requests.form(_AT_ONCE + 2, _MAX_FIELD * (_AT_ONCE + 2))
+    @operation(
+        "Perform a bulk action",
+        permission=Permission.ACT,
+        query=None,
+        body=Body({FORM: STRING}, _max_together),
+        content=_PAGE,
+    )
+    def POST(self, request: Request) -> Response:
+        """Act on each separately, so that a refusal does not affect the others."""
+        fields = request.form(_MAX_AT_ONCE + _OTHER_FIELDS)
         kind = "run" if "run" in fields else "event"
-        acts = {"retry": self._service.retry_run} if kind == "run" else self._on_events()
-        action = _action(fields.get("action", [""])[0], acts)
-        more = fields.get("more", [""])[0]
+        action = _action(fields.get("action", []), _RUN_ACTIONS if kind == "run" else _ACTIONS)
+        selection = _selection(fields)
         done, refused = 0, []
-        for each in _uuids(fields.get(kind, [])):
+        applications = Counter[str]()
+        for each in _ids(kind, fields.get(kind, [])):
             try:
-                acts[action](each)
+                if kind == "run":
+                    _RUN_ACTIONS[action](self.context.receiver, each)
+                else:
+                    acted = _ACTIONS[action](self.context.receiver, each, selection)
+                    applications.update(acted.applications)
                 done += 1
             except (ConflictError, NotFoundError) as exc:
                 refused.append((each, str(exc)))
+        more = fields.get("more", [""])[0]
         following = more if more.startswith("/together?") else None
-        return page.done(action, kind, done, refused, following)
+        shown = page.done(
+            action, kind, done, applications=applications, refused=refused, more=following
+        )
+        return html_response(shown.page())
 
-    def _on_events(self) -> dict[str, Callable[[str], object]]:
-        """What can be done with the event of a uuid."""
-        return {name: partial(self._on_event, act) for name, act in ACTIONS.items()}
+    def _about_failures(self, group: str) -> page.Html:
+        for each in orm.failure_groups(self.context.database):
+            if each.group == group:
+                return page.together("retry", "run", each.runs, None)
+        raise NotFoundError("No such group among the recent failures; reload the page")
 
-    def _on_event(self, act: Callable[[Service, orm.EventView], object], uuid: str) -> None:
-        act(self._service, orm.event(self._service.database, uuid))
+    def _about_events(self, query: dict[str, list[str]]) -> page.Html:
+        action = _action(query.pop("action", []), _ACTIONS)
+        selected = query.pop("event", [])
+        selection = _selection(query)
+        ask = partial(page.together, action, "event", fields=asdict(selection), only=str(selection))
+        if query.pop("all", None) is None:
+            return ask(_ids("event", selected), None)
+        filters = {name: texts for name, texts in query.items() if any(texts)}
+        chosen = read_parameters(filters, _FILTERS)
+        found = orm.search(
+            self.context.database,
+            event_filter(self.context.database, chosen),
+            _MAX_AT_ONCE,
+            _SEARCH_LIMIT,
+        )
+        more = found.before and _more(filters, found.before, action)
+        return ask([view.uuid for view in found.events], more)
 
 
-def _action(given: str | list[str], known: Collection[str]) -> str:
-    if not isinstance(given, str) or given not in known:
-        raise RequestError(f"action is one of {', '.join(known)}")
-    return given
+class Static(Resource):
+    """A static file of the pages."""
+
+    @operation(
+        "Load a static file of the pages", permission=Permission.OPEN, query=None, database=False
+    )
+    def GET(self, request: Request, name: Sequence[str]) -> Response:
+        """Return the file for browsers to keep: its address changes with its content."""
+        file = "/".join(name)
+        if file not in page.assets():
+            raise NotFoundError(f"Nothing at {request.path[:200]}")
+        content, kind, tag = page.asset(file)
+        headers = {
+            "Content-Type": kind,
+            "Cache-Control": "max-age=31536000, immutable",
+            "ETag": f'"{tag}"',
+            "X-Content-Type-Options": "nosniff",
+        }
+        return Response(body=content, headers=headers)
 
 
-def _uuids(given: str | list[str]) -> list[str]:
-    uuids = [given] if isinstance(given, str) else given
-    if len(uuids) > _AT_ONCE:
-        raise RequestError(f"at most {_AT_ONCE} events at once")
-    return [requests.only_uuid([uuid]) for uuid in uuids]
+_SELECTION: Final[Mapping[str, Parameter]] = {each.name: each for each in RUNS}
+_FILTERS: Final[Mapping[str, Parameter]] = {each.name: each for each in FILTERS}
+
+
+def _edit_page(status: HTTPStatus, original: str, text: str, problems: Sequence[str]) -> Response:
+    return html_response(page.edit(original, text, problems).page(), status)
+
+
+def _more(filters: Mapping[str, list[str]], before: str, action: str) -> str:
+    given: dict[str, Any] = {name: texts[0] for name, texts in filters.items()}
+    following = urllib.parse.urlencode({**given, "before": before, "all": "yes", "action": action})
+    return f"/together?{following}"
+
+
+def _selection(fields: Mapping[str, list[str]]) -> Selection:
+    given = {name: texts for name, texts in fields.items() if name in _SELECTION and any(texts)}
+    return Selection(**read_parameters(given, _SELECTION))
+
+
+def _action(given: Sequence[str], known: Collection[str]) -> str:
+    if len(given) != 1 or given[0] not in known:
+        raise RequestError(f"Invalid action: expected one of {', '.join(known)}")
+    return given[0]
+
+
+def _ids(kind: str, given: Sequence[str]) -> list[str]:
+    if len(given) > _MAX_AT_ONCE:
+        raise RequestError(f"{len(given)} {kind}s selected; select at most {_MAX_AT_ONCE}")
+    read = read_run_id if kind == "run" else read_event_id
+    return [read(each) for each in given]

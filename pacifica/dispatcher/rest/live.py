@@ -1,12 +1,11 @@
-"""Pages that stay as the server has them: server-sent events (HTML standard, section 9.2).
+"""Live pages: server-sent events with a page's content (HTML standard, section 9.2).
 
-What one address shows is made once for all who look at it, and so seldom that all addresses
-together take a thirtieth of a core to make: with more of them, each is renewed less often.
+The content of an address is rendered once for all its viewers. All addresses together take at most
+a thirtieth of a core: the more of them are open, the less often each is rendered.
 """
 
 import hashlib
 import json
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,77 +13,82 @@ from dataclasses import dataclass
 from typing import Final
 
 from pacifica.dispatcher.errors import DispatcherError
-from pacifica.dispatcher.rest.streams import Held
+from pacifica.dispatcher.page import Html
+from pacifica.dispatcher.rest.notices import Notices
+from pacifica.dispatcher.rest.stream_slots import Slot
 
 _PAUSE: Final = 1.0  # seconds
+_AFTER_NOTICE: Final = 0.2  # minimum age in seconds before the end of a run renews a page
 _SHARE: Final = 30.0
-_FORGOTTEN: Final = 30.0  # seconds after which nobody looks at an address any more
-_SIGN_OF_LIFE: Final = 15.0
-_RETRY: Final = 3000  # milliseconds after which a browser without a place asks again
-_MAIN: Final = re.compile(r"<main[^>]*>(.*)</main>", re.DOTALL)
-_TIME: Final = re.compile(r"(<time [^>]*>)[^<]*")
-"""How long ago something was; the browser keeps that up itself."""
+_FORGET_AFTER: Final = 30.0  # seconds without a viewer
+_KEEP_ALIVE: Final = 15.0  # seconds of silence before a comment is sent
+_RETRY: Final = 3000  # milliseconds until a browser without a slot reconnects
 
 
 @dataclass(slots=True)
-class _Shown:
+class _Content:
     text: str
     tag: str
-    made: float
+    rendered: float
     took: float
-    asked: float
+    requested: float
 
 
 class LivePages:
-    """What is shown at each address that somebody looks at."""
+    """The content of each address that has viewers."""
 
-    def __init__(self) -> None:
-        """Nobody looks at anything yet."""
+    def __init__(self, notices: Notices) -> None:
+        """Start without viewers; notices renew pages early."""
+        self._notices = notices
         self._lock = threading.Lock()
-        self._shown: dict[str, _Shown] = {}
+        self._contents: dict[str, _Content] = {}
 
     def follow(
-        self, address: str, show: Callable[[], str], held: Held | None, known: str
+        self, address: str, show: Callable[[], Html], slot: Slot | None, known: str
     ) -> Iterator[bytes]:
-        """The content of a page whenever it has changed, as events `page` in JSON.
+        """Yield the content of a page after each change, as events `page` in JSON.
 
         Args:
-            address: the page's, with its query.
-            show: makes the whole page.
-            held: the place of this answer; without one it ends at once, and the browser asks again.
-            known: the tag of what the browser has.
+            address: the address of the page, with its query.
+            show: creates the page.
+            slot: the slot of this response, which ends at once without one.
+            known: the tag of the content that the browser has.
         """
         yield f"retry: {_RETRY}\n\n".encode()
-        spoken = time.monotonic()
-        going_on = True
-        while going_on:
-            try:
-                shown = self._look(address, show)
-            except DispatcherError:  # it is gone, or the database is away: the page stays
-                shown = None
-            now = time.monotonic()
-            if shown and shown.tag != known:
-                known, spoken = shown.tag, now
-                yield f"id: {known}\nevent: page\ndata: {json.dumps(shown.text)}\n\n".encode()
-            elif now - spoken >= _SIGN_OF_LIFE:
-                spoken = now
-                yield b":\n\n"
-            going_on = held is not None and held.wait(_PAUSE)
+        last_sent = time.monotonic()
+        oldest = _PAUSE
+        with self._notices.waiting() as waiter:
+            while True:
+                try:
+                    content = self._current(address, show, oldest)
+                except DispatcherError:  # not found, or database unavailable: keep the page
+                    content = None
+                now = time.monotonic()
+                if content and content.tag != known:
+                    known, last_sent = content.tag, now
+                    yield f"id: {known}\nevent: page\ndata: {json.dumps(content.text)}\n\n".encode()
+                elif now - last_sent >= _KEEP_ALIVE:
+                    last_sent = now
+                    yield b":\n\n"
+                if slot is None:
+                    return
+                oldest = _AFTER_NOTICE if waiter.wait(_PAUSE) else _PAUSE
+                if not slot.wait(0.0):
+                    return
 
-    def _look(self, address: str, show: Callable[[], str]) -> _Shown:
+    def _current(self, address: str, show: Callable[[], Html], oldest: float) -> _Content:
         with self._lock:
             now = time.monotonic()
-            kept = self._shown.get(address)
-            everything = sum(each.took for each in self._shown.values())
-            if kept is None or now - kept.made >= max(_PAUSE * 0.9, _SHARE * everything):
-                found = _MAIN.search(show())
-                text = found[1] if found else ""
-                tag = hashlib.sha256(_TIME.sub(r"\1", text).encode()).hexdigest()[:16]
-                kept = _Shown(text, tag, now, time.monotonic() - now, now)
-            kept.asked = now
-            self._shown = {
-                each: shown
-                for each, shown in {**self._shown, address: kept}.items()
-                if now - shown.asked < _FORGOTTEN
+            kept = self._contents.get(address)
+            total = sum(each.took for each in self._contents.values())
+            if kept is None or now - kept.rendered >= max(oldest * 0.9, _SHARE * total):
+                text = show().content()
+                tag = hashlib.sha256(text.encode()).hexdigest()[:16]
+                kept = _Content(text, tag, now, time.monotonic() - now, now)
+            kept.requested = now
+            self._contents = {
+                each: content
+                for each, content in {**self._contents, address: kept}.items()
+                if now - content.requested < _FORGET_AFTER
             }
             return kept

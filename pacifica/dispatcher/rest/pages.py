@@ -1,219 +1,116 @@
-"""The resources as pages: HTML for who prefers it, at the same addresses; forms are POSTs."""
+"""The HTML of addresses that also serve JSON, from the same queries."""
 
 import urllib.parse
-from collections.abc import Callable, Iterator
-from http import HTTPStatus
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
-
-import cherrypy
 
 from pacifica.dispatcher import events, orm, page
 from pacifica.dispatcher.applications import explain
-from pacifica.dispatcher.errors import EventError, NotFoundError
-from pacifica.dispatcher.rest import answers, requests, transcript
-from pacifica.dispatcher.rest.forms import Edited, Together
-from pacifica.dispatcher.rest.resources import (
-    Applications,
-    Event,
-    Events,
-    OneApplication,
-    Resource,
-    Workers,
-)
-from pacifica.dispatcher.rest.runs import Runs
+from pacifica.dispatcher.errors import EventError
+from pacifica.dispatcher.page import Html
+from pacifica.dispatcher.rest import output_text
+from pacifica.dispatcher.rest.context import Context
+from pacifica.dispatcher.rest.files import files_of, number_of
+from pacifica.dispatcher.rest.media_types import EVENT_STREAM
+from pacifica.dispatcher.rest.parameters import DEFAULT_LIMIT, event_filter
+from pacifica.dispatcher.rest.request import Request
+from pacifica.dispatcher.rest.response import Response, html_response, stream_response
 
+_WAITING: Final = frozenset({"queued", "retrying"})
 _COMPARED: Final = 20
-"""Runs of the same application that stand beside one."""
+"""Number of recent runs of the same application shown with a run."""
 
 
-def _done(act: Callable[[], bytes], address: str) -> bytes:
-    """Do what a form asks for, if it stood on one of our pages, and show what became of it.
+def page_response(context: Context, request: Request, show: partial[Html]) -> Response:
+    """Return a page, or a stream of its content after each change."""
 
-    Raises:
-        ForeignSiteError: it stood elsewhere.
-    """
-    requests.check_same_site()
-    answer = act()
-    if not requests.prefers_html():
-        return answer
-    cherrypy.response.status = HTTPStatus.SEE_OTHER
-    cherrypy.response.headers["Location"] = address
-    return answers.answer_page("")
+    def shown() -> Html:
+        return replace(show(), now=context.database.now())
 
-
-class Page(Resource):
-    """A resource that is a page too."""
-
-    def answer(self, show: Callable[[], str]) -> bytes | Iterator[bytes]:
-        """Answer with the page, or with its content whenever that has changed."""
-        if requests.prefers_html():
-            return answers.answer_page(show())
-        request = cherrypy.request
-        held = self._service.streams.try_hold()
-        known = request.headers.get("Last-Event-ID", "")
-        address = f"{request.base}{request.path_info}?{request.query_string}"  # it is shown
-        return answers.answer_as_it_comes(
-            self._service.live.follow(address, show, held, known),
-            "text/event-stream; charset=utf-8",
-        )
+    if request.prefers_html:
+        return html_response(shown().page())
+    slot = context.slots.try_take(request)
+    known = request.headers.get("last-event-id", "")
+    address = f"{request.base}{request.path}?{request.query}"  # the page shows it
+    changes = context.live.follow(address, shown, slot, known)
+    return stream_response(changes, f"{EVENT_STREAM};charset=utf-8", slot.release if slot else None)
 
 
-class EventsPage(Page, Events):
-    """The events."""
-
-    def GET(self, /, **query: str | list[str]) -> bytes | Iterator[bytes]:  # noqa: N802 - CherryPy's name
-        """The newest that are asked for; fields of the form that were left empty ask nothing."""
-        if not requests.prefers_page():
-            return super().GET(**query)
-        return self.answer(lambda: self._list({name: text for name, text in query.items() if text}))
-
-    def _list(self, query: dict[str, str | list[str]]) -> str:
-        found, following = self.found(query)
-        database = self._service.database
-        asked = {name: text for name, text in query.items() if isinstance(text, str)}
-        return page.event_list(
-            found,
-            asked={name: text for name, text in asked.items() if name != "before"},
-            following=following and f"/?{following}",
-            counts=orm.run_counts(database),
-            history=orm.history(database),
-            applications=list(self._service.applications),
-            url=cherrypy.request.base,
-        )
-
-
-class EventPage(Page, Event):
-    """One event."""
-
-    def GET(self, /, *path: str, **query: str | list[str]) -> bytes | Iterator[bytes]:  # noqa: N802 - CherryPy's name
-        """It, why it matched what it did, and its runs."""
-        if not requests.prefers_page():
-            return super().GET(*path, **query)
-        return self.answer(lambda: self._event(path, query))
-
-    def POST(self, /, *path: str, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
-        """Replay, retry or cancel it."""
-        return _done(lambda: super(EventPage, self).POST(*path, **query), f"/events/{_first(path)}")
-
-    def _event(self, path: tuple[str, ...], query: requests.Query) -> str:
-        requests.parameters(query, {})
-        view = orm.event(self._service.database, requests.only_uuid(path))
-        try:
-            explained = explain(self._service.applications.values(), events.parse(view.sent))
-        except EventError:  # a version of ours that comes later may read less
-            explained = ()
-        return page.event(view, explained, cherrypy.request.base)
+def event_list(
+    context: Context,
+    request: Request,
+    limit: int = DEFAULT_LIMIT,
+    **chosen: Any,  # noqa: ANN401 - from FILTERS
+) -> Html:
+    """Show the newest events that match the filters."""
+    database = context.database
+    found = orm.search(database, event_filter(database, chosen), limit)
+    filters = {name: texts[0] for name, texts in request.parameters().items() if texts[0]}
+    following = found.before and urllib.parse.urlencode({**filters, "before": found.before})
+    return page.event_list(
+        found,
+        filters={name: text for name, text in filters.items() if name != "before"},
+        following=following and f"/?{following}",
+        counts=orm.run_counts(database),
+        history=orm.history(database),
+        applications=list(context.applications),
+        unconfigured=context.unconfigured(),
+        url=request.base,
+    )
 
 
-class RunPage(Page, Runs):
-    """One run."""
-
-    def GET(self, /, *path: str, **query: str | list[str]) -> bytes | Iterator[bytes]:  # noqa: N802 - CherryPy's name
-        """It and one of its attempts; output and files are no pages."""
-        if len(path) > 1 or not requests.prefers_page():
-            return super().GET(*path, **query)
-        return self.answer(lambda: self._run(path, query))
-
-    def POST(self, /, *path: str, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
-        """Cancel or retry it."""
-        return _done(lambda: super(RunPage, self).POST(*path, **query), f"/runs/{_first(path)}")
-
-    def _run(self, path: tuple[str, ...], query: requests.Query) -> str:
-        asked = requests.parameters(query, {"attempt": requests.attempt, "stream": requests.stream})
-        database, stream = self._service.database, asked.get("stream")
-        view, attempts = orm.run(database, requests.only_uuid(path))
-        number = self.attempt(view, asked)
-        shown = attempts[number - 1] if number else None
-        pieces = orm.output(database, view.uuid, number, stream)
-        files, why = self.files_left(view, attempts, number)
-        return page.run(
-            view,
-            attempts,
-            shown=shown,
-            stream=stream,
-            output=transcript.parts_of(pieces),
-            files=files,
-            why_no_files=why,
-            ends=orm.ends(database, view.application, _COMPARED),
-        )
+def event(context: Context, request: Request, event: str) -> Html:
+    """Show one event, why it matched or did not, and its runs."""
+    view = orm.event(context.database, event)
+    try:
+        explained = explain(context.applications.values(), events.parse_event(view.sent))
+    except EventError:  # a later version may be stricter
+        explained = ()
+    return page.event(view, explained, request.base)
 
 
-class ApplicationsPage(Page, Applications):
-    """What is configured."""
-
-    def GET(self, /, **query: str | list[str]) -> bytes | Iterator[bytes]:  # noqa: N802 - CherryPy's name
-        """Each application and how it does, and what failures have in common."""
-        if not requests.prefers_page():
-            return super().GET(**query)
-        return self.answer(lambda: self._list(query))
-
-    def _list(self, query: requests.Query) -> str:
-        requests.parameters(query, {})
-        service = self._service
-        return page.application_list(
-            list(service.applications.values()),
-            orm.summaries(service.database, list(service.applications)),
-            orm.paused(service.database),
-            orm.failures(service.database),
-        )
-
-
-class ApplicationPage(OneApplication):
-    """One application."""
-
-    def POST(self, /, *path: str, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
-        """Pause or resume it."""
-        return _done(lambda: super(ApplicationPage, self).POST(*path, **query), "/applications")
+def run(
+    context: Context,
+    _: Request,
+    run: str,
+    attempt: int | None = None,
+    stream: str | None = None,
+) -> Html:
+    """Show one run and one of its attempts."""
+    database = context.database
+    view, attempts = orm.run(database, run)
+    number = number_of(view, attempt)
+    pieces = orm.output(database, view.uuid, number, stream)
+    files, why = files_of(context, view, attempts, number)
+    return page.run(
+        view,
+        attempts,
+        shown=attempts[number - 1] if number else None,
+        stream=stream,
+        output=output_text.parts_of(pieces),
+        files=files,
+        why_no_files=why,
+        ends=orm.recent_ends(database, view.application, _COMPARED),
+        is_orphan=view.status in _WAITING and view.application in context.unconfigured(),
+    )
 
 
-class WorkersPage(Page, Workers):
-    """Who works."""
-
-    def GET(self, /, **query: str | list[str]) -> bytes | Iterator[bytes]:  # noqa: N802 - CherryPy's name
-        """The workers, and what waits and why."""
-        if not requests.prefers_page():
-            return super().GET(**query)
-        return self.answer(lambda: self._list(query))
-
-    def _list(self, query: requests.Query) -> str:
-        requests.parameters(query, {})
-        database = self._service.database
-        return page.worker_list(
-            orm.worker_views(database), orm.waiting(database), self._service.default_queue
-        )
+def application_list(context: Context, _: Request) -> Html:
+    """Show the applications, and recent failures grouped by cause."""
+    database, configured = context.database, context.applications
+    unconfigured = context.unconfigured()
+    return page.application_list(
+        list(configured.values()),
+        unconfigured,
+        orm.summaries(database, [*configured, *unconfigured]),
+        orm.paused(database),
+        orm.failure_groups(database),
+    )
 
 
-class Static(Resource):
-    """What pages load."""
-
-    def GET(self, /, *path: str, **_: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
-        """A file; its address changes with it, so that it may be kept."""
-        if len(path) != 1 or path[0] not in page.assets():
-            raise NotFoundError("there is nothing at this address")
-        content, kind, tag = page.asset(path[0])
-        headers: dict[str, Any] = cherrypy.response.headers
-        headers["Content-Type"] = kind
-        headers["Cache-Control"] = "max-age=31536000, immutable"
-        headers["ETag"] = f'"{tag}"'
-        headers["X-Content-Type-Options"] = "nosniff"
-        return content
-
-
-def _first(path: tuple[str, ...]) -> str:
-    """The first part of a path, to stand in an address."""
-    return urllib.parse.quote(path[0] if path else "", safe="")
-
-
-PAGES: Final[dict[str, type[Resource]]] = {
-    "": EventsPage,
-    "events": EventsPage,
-    "events/": EventPage,
-    "runs/": RunPage,
-    "applications": ApplicationsPage,
-    "applications/": ApplicationPage,
-    "workers": WorkersPage,
-    "edit": Edited,
-    "together": Together,
-    "static/": Static,
-}
-"""The resources that are pages too, and what only pages need."""
+def worker_list(context: Context, _: Request) -> Html:
+    """Show the workers, and the waiting runs with the reason."""
+    database = context.database
+    workers = orm.worker_views(database)
+    return page.worker_list(workers, orm.waiting(database), context.takers(workers))

@@ -1,138 +1,174 @@
-"""Runs: how they are, what they printed and left, and what can be done with them."""
+"""Runs: their attempts, output and files, and actions on them."""
 
-import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
-from typing import Any
-
-import cherrypy
+from typing import Any, Final
 
 from pacifica.dispatcher import orm, page
-from pacifica.dispatcher.errors import NotFoundError
-from pacifica.dispatcher.leftovers import MAX_FILES, Leftover, leftovers, open_leftover
-from pacifica.dispatcher.rest import answers, follow, requests, transcript
-from pacifica.dispatcher.rest.requests import Query
-from pacifica.dispatcher.rest.resources import Resource
-from pacifica.dispatcher.workplace import Workplace
+from pacifica.dispatcher.execution.artifacts import open_artifact
+from pacifica.dispatcher.execution.workdir import Workdir
+from pacifica.dispatcher.rest import documents, output_stream, output_text, pages
+from pacifica.dispatcher.rest.files import files_of, number_of
+from pacifica.dispatcher.rest.media_types import EVENT_STREAM, FILE, JSON, TEXT
+from pacifica.dispatcher.rest.openapi_parts import location
+from pacifica.dispatcher.rest.output_stream import Followed
+from pacifica.dispatcher.rest.parameters import ATTEMPT, STREAM, STREAMS, WAIT, flag
+from pacifica.dispatcher.rest.request import Request
+from pacifica.dispatcher.rest.response import (
+    Response,
+    file_response,
+    json_response,
+    stream_response,
+    text_response,
+)
+from pacifica.dispatcher.rest.routes import Page, Permission, Resource, operation
+from pacifica.dispatcher.rest.schemas import STRING, schema
+from pacifica.dispatcher.rest.waiting import await_end
 
 
-class Runs(Resource):
-    """Runs, and what they printed."""
+class Run(Resource):
+    """One run."""
 
-    def GET(self, /, *path: str, **query: str | list[str]) -> bytes | Iterator[bytes]:  # noqa: N802 - CherryPy's name
-        """The run with its attempts, or the output or files of one of them."""
-        part = path[1] if len(path) > 1 else None
-        alone = part == "files" or path[1:] == ("output",)
-        asked = requests.only_uuid(path[:1] if alone else path)
-        view, attempts = orm.run(self._service.database, asked)
-        if part == "files":
-            return self._files(view, attempts, path[2:], query)
-        if part == "output":
-            return self._output(view, query)
-        requests.parameters(query, {})
-        return answers.answer_json(answers.attempts_document(view, attempts))
+    @operation(
+        "Show a run and its attempts",
+        query=[WAIT],
+        content={JSON: schema("Run")},
+        page=Page(pages.run, query=[ATTEMPT, STREAM]),
+    )
+    def GET(self, request: Request, run: str, wait: int = 0) -> Response:
+        """Return the run and its attempts."""
+        database = self.context.database
+        if wait:
+            event = orm.run(database, run)[0].event
+            await_end(self.context, request, event, lambda: orm.run(database, run)[0], wait)
+        view, attempts = orm.run(database, run)
+        return json_response(documents.attempts_document(view, attempts))
 
-    def POST(self, /, *path: str, **query: str | list[str]) -> bytes:  # noqa: N802 - CherryPy's name
-        """Cancel the run, or retry it."""
-        requests.parameters(query, {})
-        action = requests.action(path, "cancel", "retry")
-        run = requests.only_uuid(path[:1])
-        if action == "cancel":
-            orm.ask_to_cancel(self._service.database, run)
-        else:
-            self._service.retry_run(run)
-        view, attempts = orm.run(self._service.database, run)
-        cherrypy.response.status = HTTPStatus.ACCEPTED
-        cherrypy.response.headers["Location"] = f"/runs/{run}"
-        return answers.answer_json(answers.attempts_document(view, attempts))
 
-    @staticmethod
-    def attempt(view: orm.RunView, asked: Mapping[str, Any]) -> int:
-        """The number of the attempt that is asked for: the last one when none is named."""
-        attempt: int = asked.get("attempt", view.attempt)
-        if "attempt" in asked and not 1 <= attempt <= view.attempt:
-            raise NotFoundError(f"run {view.uuid} has no attempt {attempt}")
-        return attempt
+class Output(Resource):
+    """The output of an attempt."""
 
-    def _output(self, view: orm.RunView, query: Query) -> bytes | Iterator[bytes]:
-        """What an attempt printed: all of it, or as it comes."""
-        readers: requests.Readers = {
-            "stream": requests.stream,
-            "attempt": requests.attempt,
-            "follow": requests.flag,
-            "html": requests.flag,
-        }
-        asked = requests.parameters(query, readers)
-        attempt, database = self.attempt(view, asked), self._service.database
-        streams = [asked["stream"]] if "stream" in asked else requests.STREAMS
-        followed = follow.Followed(database, view.uuid, attempt, streams, transcript.beginning())
-        if requests.prefers_events():
-            return self._as_events(followed, page.Terminal() if "html" in asked else None)
-        if "follow" in asked:
-            again = partial(self._service.streams.hold().wait, follow.PAUSE)
-            return answers.answer_as_it_comes(
-                follow.as_text(followed, again), "text/plain; charset=utf-8"
-            )
-        pieces = orm.output(database, view.uuid, attempt, asked.get("stream"))
-        return answers.answer_text(transcript.text_of(pieces))
-
-    def _files(
+    @operation(
+        "Show the output of an attempt; follow it with `follow` or as server-sent events",
+        query=[
+            STREAM,
+            ATTEMPT,
+            flag("follow", "stream the output until the attempt has ended"),
+            flag("html", "add the text as HTML with colours to server-sent events"),
+        ],
+        content={TEXT: STRING, EVENT_STREAM: STRING},
+    )
+    def GET(  # noqa: PLR0913 - the parameters
         self,
-        view: orm.RunView,
-        attempts: Sequence[orm.AttemptView],
-        name: Sequence[str],
-        query: Query,
-    ) -> bytes | Iterator[bytes]:
-        """What an attempt left in its working directory: all names, or one file."""
-        number = self.attempt(view, requests.parameters(query, {"attempt": requests.attempt}))
-        directory = self._service.directory
-        if name:
-            way = Workplace.of(directory, view.uuid, number).way(directory)
-            return answers.answer_file(open_leftover(directory, way, name), name[-1])
-        return answers.answer_json(answers.files_document(*self.files_left(view, attempts, number)))
-
-    def files_left(
-        self, view: orm.RunView, attempts: Sequence[orm.AttemptView], number: int
-    ) -> tuple[Sequence[Leftover], str | None]:
-        """The files that an attempt left, and why there are none or not all."""
-        directory = self._service.directory
-        try:
-            found, whole = leftovers(
-                directory, Workplace.of(directory, view.uuid, number).way(directory)
-            )
-        except NotFoundError as exc:
-            host = attempts[number - 1].host if number else None
-            return [], self._why_no_files(view, host, exc)
-        cut = None if whole else f"there are more than these (at most {MAX_FILES} are listed)"
-        nothing = None if found else "there are no files in its working directory"
-        return found, cut or nothing
-
-    def _why_no_files(self, view: orm.RunView, host: str | None, exc: NotFoundError) -> str:
-        application = self._service.applications.get(view.application)
-        keep = f" (keep = {application.keep.value})" if application else ""
-        if host is None:
-            return "no attempt has begun yet"
-        if host == socket.gethostname():
-            return f"its working directory was not kept{keep}, or has been removed: {exc}"
-        return f"what was kept of it{keep} is on host {host}, out of this server's reach: {exc}"
+        request: Request,
+        run: str,
+        *,
+        stream: str | None = None,
+        attempt: int | None = None,
+        follow: bool = False,
+        html: bool = False,
+    ) -> Response:
+        """Return the stored output, or a stream of it."""
+        database = self.context.database
+        view, _ = orm.run(database, run)
+        number = number_of(view, attempt)
+        streams = STREAMS if stream is None else (stream,)
+        followed = Followed(database, run, number, streams, output_text.beginning())
+        if request.prefers_event_stream:
+            return self._as_events(request, followed, page.Terminal() if html else None)
+        if follow:
+            slot = self.context.slots.take(request)
+            again = partial(slot.wait, output_stream.PAUSE)
+            text = output_stream.as_text(followed, again)
+            return stream_response(text, f"{TEXT};charset=utf-8", slot.release)
+        return text_response(output_text.text_of(orm.output(database, run, number, stream)))
 
     def _as_events(
-        self, followed: follow.Followed, terminal: page.Terminal | None
-    ) -> Iterator[bytes]:
-        """Server-sent events; without a place only what there is now, and the browser comes again.
-
-        A browser that was here before goes on where it was.
-        """
-        held = self._service.streams.try_hold()
-        again = partial(held.wait, follow.PAUSE) if held else _never
-        last = cherrypy.request.headers.get("Last-Event-ID", "")
-        if begin := follow.cursor(last, followed.attempt):
+        self, request: Request, followed: Followed, terminal: page.Terminal | None
+    ) -> Response:
+        # Without a slot, the browser gets the stored output and reconnects for more. Last-Event-ID
+        # says where it stopped.
+        slot = self.context.slots.try_take(request)
+        again = partial(slot.wait, output_stream.PAUSE) if slot else _never
+        last = request.headers.get("last-event-id", "")
+        if begin := output_stream.cursor(last, followed.attempt):
             followed = replace(followed, begin=begin)
-        return answers.answer_as_it_comes(
-            follow.as_events(followed, again, terminal), "text/event-stream; charset=utf-8"
+        events = output_stream.as_events(followed, again, terminal)
+        return stream_response(
+            events, f"{EVENT_STREAM};charset=utf-8", slot.release if slot else None
         )
+
+
+class Files(Resource):
+    """The files that an attempt left in its working directory."""
+
+    @operation(
+        "List the files that an attempt left, or the reason why there are none",
+        query=[ATTEMPT],
+        content={JSON: schema("Files")},
+    )
+    def GET(self, request: Request, run: str, attempt: int | None = None) -> Response:  # noqa: ARG002
+        """Return their names and sizes."""
+        view, attempts = orm.run(self.context.database, run)
+        number = number_of(view, attempt)
+        files, reason = files_of(self.context, view, attempts, number)
+        return json_response(documents.files_document(view.uuid, number, files, reason))
+
+
+class File(Resource):
+    """A file that an attempt left."""
+
+    @operation("Download a file that an attempt left", query=[ATTEMPT], content={FILE: STRING})
+    def GET(
+        self,
+        request: Request,  # noqa: ARG002
+        run: str,
+        name: Sequence[str],
+        attempt: int | None = None,
+    ) -> Response:
+        """Return the file as a download."""
+        directory = self.context.directory
+        view, _ = orm.run(self.context.database, run)
+        parts = Workdir.of(directory, run, number_of(view, attempt)).parts(directory)
+        return file_response(open_artifact(directory, parts, name), name[-1])
+
+
+_ACTION: Final[dict[str, Any]] = {
+    "permission": Permission.ACT,
+    "status": HTTPStatus.ACCEPTED,
+    "content": {JSON: schema("Run")},
+    "response_headers": location("run"),
+    "problems": [HTTPStatus.CONFLICT],
+    "then": "/runs/{run}",
+}
+
+
+class CancelRun(Resource):
+    """The cancel action of a run."""
+
+    @operation("Cancel a run", **_ACTION)
+    def POST(self, request: Request, run: str) -> Response:  # noqa: ARG002
+        """Cancel the run."""
+        self.context.receiver.cancel_run(run)
+        return _accepted(self.context.database, run)
+
+
+class RetryRun(Resource):
+    """The retry action of a run."""
+
+    @operation("Retry a failed or cancelled run", **_ACTION)
+    def POST(self, request: Request, run: str) -> Response:  # noqa: ARG002
+        """Retry the run."""
+        self.context.receiver.retry_run(run)
+        return _accepted(self.context.database, run)
+
+
+def _accepted(database: orm.Database, run: str) -> Response:
+    view, attempts = orm.run(database, run)
+    document = documents.attempts_document(view, attempts)
+    return json_response(document, HTTPStatus.ACCEPTED, Location=f"/runs/{run}")
 
 
 def _never() -> bool:

@@ -1,11 +1,11 @@
 "use strict";
-// Keeps the page as the server has it, shows output as it comes, copies and finds. Without it, all works after a
-// reload; what only a script can do is hidden then.
+// Keep the page up to date, show output live, copy and search. Without this script, pages work but need a reload, and
+// the controls that depend on it are hidden.
 
 const PAUSE = 3000;
-const MOST_SHOWN = 1024 * 1024; // characters of an output
+const MOST_SHOWN = 1024 * 1024; // characters of output
 const MOST_FOUND = 1000;
-const SILENT = "the server does not answer; trying again";
+const SILENT = "server not responding; retrying";
 const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
 const live = document.getElementById("live");
 const main = document.getElementById("main");
@@ -36,12 +36,12 @@ function tick() {
   }
 }
 
-function say(text) {
+function announce(text) {
   if (live.textContent !== text) live.textContent = text;
 }
 
-// A list that grows at its top would move under a reader who has scrolled down.
-function busy() {
+// Do not update under a reader: a list that grows at its top would move if it has been scrolled.
+function isBusy() {
   const selection = document.getSelection();
   const typing = document.activeElement && document.activeElement.closest("form.filters");
   const away = window.scrollY > 300 && document.getElementById("events");
@@ -49,8 +49,8 @@ function busy() {
   return document.hidden || typing || away || selecting || (selection && !selection.isCollapsed);
 }
 
-// Change only what has changed, and move nothing: what is open, focused or scrolled stays as it is.
-function renew(old, fresh) {
+// Update only what has changed, so that open, focused and scrolled elements stay as they are.
+function patch(old, fresh) {
   if (old.isEqualNode(fresh)) return;
   if (old.nodeType !== Node.ELEMENT_NODE) {
     old.data = fresh.data;
@@ -66,7 +66,7 @@ function renew(old, fresh) {
   const ids = new Set([...fresh.children].map((each) => each.id));
   let next = old.firstChild;
   for (const each of [...fresh.childNodes]) {
-    while (next?.id && !ids.has(next.id)) next = without(next);
+    while (next?.id && !ids.has(next.id)) next = removeAndNext(next);
     const like = next && !next.id && next.nodeName === each.nodeName ? next : null;
     const mine = each.id ? old.querySelector(`:scope > #${CSS.escape(each.id)}`) : like;
     if (!mine) {
@@ -75,44 +75,44 @@ function renew(old, fresh) {
     }
     if (mine === next) next = next.nextSibling;
     else old.insertBefore(mine, next);
-    renew(mine, each);
+    patch(mine, each);
   }
-  while (next) next = without(next);
+  while (next) next = removeAndNext(next);
 }
 
-// Remove a node; give the one after it.
-function without(node) {
+// Remove a node and return its next sibling.
+function removeAndNext(node) {
   const next = node.nextSibling;
   node.remove();
   return next;
 }
 
-function take(html) {
+function update(html) {
   pending = html;
-  if (busy()) {
-    say("updates pause");
+  if (isBusy()) {
+    announce("updates paused");
     return;
   }
-  say("live");
+  announce("live");
   pending = null;
   if (html === shown) return;
   const fresh = document.createElement("main");
   fresh.innerHTML = html;
   shown = html;
   for (const { name, value } of main.attributes) fresh.setAttribute(name, value);
-  renew(main, fresh);
+  patch(main, fresh);
   tick();
   follow();
 }
 
 async function poll() {
   try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-    if (!answer.ok) throw new Error(answer.statusText);
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    take(page.getElementById("main").innerHTML);
+    const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (!response.ok) throw new Error(response.statusText);
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    update(page.getElementById("main").innerHTML);
   } catch {
-    say(SILENT);
+    announce(SILENT);
   }
 }
 
@@ -122,21 +122,21 @@ function listen() {
     return;
   }
   const changes = new EventSource(location.href);
-  let failed = 0; // an answer that ends is no failure: the browser asks again
+  let failed = 0; // the end of a response is not a failure: the browser reconnects
   changes.addEventListener("open", () => {
     failed = 0;
-    if (pending === null) say("live");
+    if (pending === null) announce("live");
   });
-  changes.addEventListener("page", (message) => take(JSON.parse(message.data)));
+  changes.addEventListener("page", (message) => update(JSON.parse(message.data)));
   changes.addEventListener("error", () => {
     failed += 1;
-    if (failed > 1) say(SILENT);
+    if (failed > 1) announce(SILENT);
     if (changes.readyState === EventSource.CLOSED) setTimeout(listen, PAUSE);
   });
 }
 
 let source = null;
-let followed = null; // the address of the output that comes by itself
+let followed = null; // address of the output that is streamed
 
 function follow() {
   const output = document.querySelector("[data-follow]");
@@ -158,7 +158,7 @@ function follow() {
       size -= sizes.shift();
       output.firstChild.remove();
     }
-    if (following()) output.scrollTop = output.scrollHeight;
+    if (isFollowing()) output.scrollTop = output.scrollHeight;
     find();
   });
   source.addEventListener("end", ({ target }) => target.close());
@@ -167,11 +167,11 @@ function follow() {
   });
 }
 
-function following() {
+function isFollowing() {
   return document.getElementById("follow").checked;
 }
 
-// Where a text stands in the output, whatever the case of letters, and whatever colours it goes across.
+// Matches of the search text in the output: case-insensitive, across colours.
 let found = [];
 let chosen = 0;
 
@@ -182,7 +182,7 @@ function find() {
   chosen = Math.min(chosen, Math.max(0, found.length - 1));
   if (!form) return;
   const many = found.length === MOST_FOUND ? `${MOST_FOUND}+` : found.length;
-  form.querySelector("output").value = !wanted ? "" : found.length ? `${chosen + 1} of ${many}` : "nothing";
+  form.querySelector("output").value = !wanted ? "" : found.length ? `${chosen + 1} of ${many}` : "no matches";
   if (!window.Highlight) return;
   CSS.highlights.set("found", new Highlight(...found));
   CSS.highlights.set("chosen", new Highlight(...found.slice(chosen, chosen + 1)));
@@ -192,7 +192,7 @@ function ranges(output, wanted) {
   const pattern = new RegExp(wanted.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"), "giu");
   const nodes = document.createTreeWalker(output, NodeFilter.SHOW_TEXT);
   let node = nodes.nextNode();
-  let begin = 0; // of the node, in the whole text
+  let begin = 0; // offset of the node in the whole text
   const set = (method, range, position) => {
     while (position > begin + node.length) {
       begin += node.length;
@@ -211,20 +211,20 @@ function ranges(output, wanted) {
   return all;
 }
 
-// Show the next one; the end is not followed any more, or it would run away.
+// Scroll to the chosen match, and stop following the end, which would scroll it away.
 function next() {
   if (!found.length) return;
   document.getElementById("follow").checked = false;
   const output = document.getElementById("output");
-  const place = found[chosen].getBoundingClientRect();
-  output.scrollTop += place.top - output.getBoundingClientRect().top - output.clientHeight / 2;
+  const match = found[chosen].getBoundingClientRect();
+  output.scrollTop += match.top - output.getBoundingClientRect().top - output.clientHeight / 2;
 }
 
 async function copy(button) {
   const text = button.parentElement.querySelector("pre");
   try {
     await navigator.clipboard.writeText(text.textContent);
-  } catch { // no clipboard but over https or on this machine
+  } catch { // the clipboard needs https or localhost
     document.getSelection().selectAllChildren(text);
     if (!document.execCommand("copy")) return;
     document.getSelection().empty();
@@ -262,8 +262,8 @@ tick();
 setInterval(tick, 1000);
 if (!("still" in main.dataset)) {
   live.hidden = false;
-  say("live");
+  announce("live");
   follow();
   listen();
-  setInterval(() => pending !== null && take(pending), 1000);
+  setInterval(() => pending !== null && update(pending), 1000);
 }

@@ -1,0 +1,1 @@
+"""The broker: sending of wake-ups, and the file transport."""

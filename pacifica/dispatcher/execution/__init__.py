@@ -1,0 +1,1 @@
+"""One attempt: its files, its process, its output."""

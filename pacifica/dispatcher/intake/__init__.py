@@ -1,0 +1,1 @@
+"""Intake: store events and act on them."""

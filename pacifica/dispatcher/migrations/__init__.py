@@ -1,1 +1,0 @@
-"""Changes of the schema, applied in order by peewee's runner; each file holds frozen models."""

@@ -1,0 +1,263 @@
+"""Views: events with their runs, attempts and output, as currently stored."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from peewee import JOIN
+
+from pacifica.dispatcher.errors import NotFoundError
+from pacifica.dispatcher.events import Json
+from pacifica.dispatcher.execution.capture import Piece
+from pacifica.dispatcher.execution.handles import local_pid
+from pacifica.dispatcher.execution.progress import Progress
+from pacifica.dispatcher.orm.database import Database
+from pacifica.dispatcher.orm.rows import statement, views
+from pacifica.dispatcher.orm.schema import (
+    LAST_ATTEMPT,
+    AttemptRow,
+    EventRow,
+    OutputRow,
+    RunRow,
+    State,
+)
+
+PRECEDENCE: tuple[State, ...] = (
+    State.RUNNING,
+    State.QUEUED,
+    State.RETRYING,
+    State.FAILED,
+    State.CANCELLED,
+    State.SUCCEEDED,
+)
+"""States in order of precedence: the first that any run of an event is in is its status."""
+
+_EVENTS = EventRow.select(EventRow.uuid, EventRow.received, EventRow.sent, EventRow.expired)
+_RUNS = (
+    RunRow.select(
+        *(RunRow.uuid, RunRow.event, RunRow.application, RunRow.state.alias("status")),
+        *(RunRow.attempt, RunRow.result, RunRow.error, RunRow.queued, RunRow.finished, RunRow.due),
+        *(RunRow.crashes, RunRow.losses, RunRow.origin, RunRow.superseded),
+        RunRow.cancelling.is_null(False).converter(bool).alias("cancelling"),
+        *(AttemptRow.exit_code, AttemptRow.signal_name.alias("signal"), AttemptRow.started),
+        *(AttemptRow.host, AttemptRow.progress, AttemptRow.progress_text),
+    )
+    .join(
+        AttemptRow,
+        JOIN.LEFT_OUTER,
+        on=LAST_ATTEMPT,
+    )
+    .order_by(RunRow.uuid)
+)
+_ATTEMPTS = AttemptRow.select(
+    *(
+        AttemptRow.number,
+        AttemptRow.host,
+        AttemptRow.handle,
+        AttemptRow.started,
+        AttemptRow.finished,
+    ),
+    *(AttemptRow.exit_code, AttemptRow.signal_name.alias("signal"), AttemptRow.error),
+    *(AttemptRow.command, AttemptRow.progress, AttemptRow.progress_text, AttemptRow.last_line),
+).order_by(AttemptRow.number)
+_PIECES = OutputRow.select(
+    OutputRow.stream, OutputRow.position, OutputRow.written, OutputRow.data
+).order_by(OutputRow.written, OutputRow.position)
+_ENDED = "SELECT finished FROM attempt WHERE run = ? AND number = ?"
+_SAVED = """SELECT position + LENGTH(data) FROM output
+    WHERE run = ? AND attempt = ? AND stream = ? ORDER BY position DESC LIMIT 1"""
+_AFTER = """SELECT stream, position, written, data FROM output
+    WHERE run = ? AND attempt = ? AND stream = ? AND position >= (
+        SELECT COALESCE(MAX(position), 0) FROM output
+        WHERE run = ? AND attempt = ? AND stream = ? AND position <= ?)
+    ORDER BY position"""
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run and its last attempt; times are seconds since the epoch.
+
+    Attributes:
+        due: when it may start, if it waits and has no wake-up in flight.
+        progress: the progress last reported by the last attempt.
+        crashes: how many of its attempts died with their worker process, until an hour of peace.
+        losses: the same for attempts that were lost through no fault of the application.
+        cancelling: True if it is running and a cancel was requested.
+        origin: the run that it replaces, after a replay.
+        superseded: True if a replay of the event has replaced it.
+    """
+
+    uuid: str
+    event: str
+    application: str
+    status: str
+    attempt: int
+    exit_code: int | None
+    signal: str | None
+    result: Json
+    error: str | None
+    queued: float
+    started: float | None
+    finished: float | None
+    host: str | None
+    due: float | None
+    crashes: int
+    losses: int
+    cancelling: bool
+    origin: str | None
+    superseded: bool
+    progress: Progress | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """An attempt at a run; times are seconds since the epoch.
+
+    Attributes:
+        pid: the worker process that runs it, the parent of the application's process.
+        command: the argument list that was executed.
+        last_line: the last line that it wrote to standard error; None until it has ended.
+    """
+
+    number: int
+    host: str
+    pid: int | None
+    started: float
+    finished: float | None
+    exit_code: int | None
+    signal: str | None
+    error: str | None
+    command: list[str] | None
+    progress: Progress | None
+    last_line: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """An event as it was sent, its status and its runs.
+
+    Attributes:
+        expired: True if it had expired when it was received.
+    """
+
+    uuid: str
+    status: str
+    received: float
+    sent: str
+    expired: bool
+    runs: tuple[RunView, ...]
+
+
+def status_of(states: Sequence[str]) -> str:
+    """Return the status of an event whose runs are in these states."""
+    return next((state.value for state in PRECEDENCE if state in states), "unmatched")
+
+
+def event(database: Database, uuid: str) -> EventView:
+    """Return an event with its runs.
+
+    Raises:
+        NotFoundError: no such event.
+    """
+    with database.reading():
+        found = event_views(database, [uuid])
+    if not found:
+        raise NotFoundError(f"Event {uuid} does not exist")
+    return found[0]
+
+
+def run(database: Database, uuid: str) -> tuple[RunView, tuple[AttemptView, ...]]:
+    """Return a run and its attempts, oldest first.
+
+    Raises:
+        NotFoundError: no such run.
+    """
+    with database.reading():
+        found = views(database, _RUNS.where(RunRow.uuid == uuid), _run_view)
+        if not found:
+            raise NotFoundError(f"Run {uuid} does not exist")
+        attempts = views(database, _ATTEMPTS.where(AttemptRow.run == uuid), _attempt_view)
+    return found[0], tuple(attempts)
+
+
+def output(database: Database, uuid: str, attempt: int, stream: str | None) -> list[Piece]:
+    """Return the stored output of an attempt in the order in which it was written.
+
+    Args:
+        database: the database.
+        uuid: the uuid of the run.
+        attempt: the attempt's number.
+        stream: "stdout" or "stderr"; None for both.
+    """
+    query = _PIECES.where(OutputRow.run == uuid, OutputRow.attempt == attempt)
+    if stream:
+        query = query.where(OutputRow.stream == stream)
+    with database.reading():
+        return views(database, query, Piece)
+
+
+def output_saved(database: Database, uuid: str, attempt: int) -> tuple[dict[str, int], bool]:
+    """Return the extent of an attempt's stored output; cheap enough to poll.
+
+    Returns:
+        the position where the stored part of each stream ends, and True if the attempt has ended
+        and no output follows.
+    """
+    key = (uuid, attempt)
+    with database.reading():
+        ended = database.fetch(_ENDED, key).fetchone()
+        found = {
+            stream: database.fetch(_SAVED, (*key, stream)).fetchone()
+            for stream in ("stdout", "stderr")
+        }
+    return {stream: row[0] for stream, row in found.items() if row}, ended != (None,)
+
+
+def output_after(
+    database: Database, uuid: str, attempt: int, ends: Mapping[str, int]
+) -> list[Piece]:
+    """Return the pieces of an attempt's output beyond these positions, in the order written."""
+    found = []
+    with database.reading():
+        for stream, end in ends.items():
+            key = (uuid, attempt, stream)
+            query = statement(database, OutputRow, _AFTER, *key, *key, end)
+            found += views(database, query, Piece)
+    beyond = (each for each in found if each.position + len(each.data) > ends[each.stream])
+    return sorted(beyond, key=lambda each: each.written)
+
+
+def event_views(database: Database, uuids: Sequence[str]) -> list[EventView]:
+    """Return the events with these uuids, newest first; the caller has a connection."""
+    if not uuids:
+        return []
+    query = _EVENTS.where(EventRow.uuid.in_(uuids)).order_by(EventRow.uuid.desc())
+    rows: list[dict[str, Any]] = views(database, query, dict)
+    runs: dict[str, list[RunView]] = {uuid: [] for uuid in uuids}
+    for view in views(database, _RUNS.where(RunRow.event.in_(uuids)), _run_view):
+        runs[view.event].append(view)
+    return [_event_view(runs[row["uuid"]], **row) for row in rows]
+
+
+def _event_view(runs: Sequence[RunView], **columns: Any) -> EventView:  # noqa: ANN401 - as stored
+    status = status_of([each.status for each in runs if not each.superseded])
+    return EventView(status=status, runs=tuple(runs), **columns)
+
+
+def _run_view(progress: int | None, progress_text: str, **columns: Any) -> RunView:  # noqa: ANN401
+    return RunView(progress=_progress(progress, progress_text), **columns)
+
+
+def _attempt_view(
+    progress: int | None,
+    progress_text: str,
+    handle: str | None,
+    **columns: Any,  # noqa: ANN401
+) -> AttemptView:
+    return AttemptView(
+        progress=_progress(progress, progress_text), pid=local_pid(handle), **columns
+    )
+
+
+def _progress(percent: int | None, text: str) -> Progress | None:
+    return None if percent is None else Progress(percent, text)
