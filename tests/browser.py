@@ -1,4 +1,4 @@
-"""A real browser: Debian's Chromium, driven as a person would use it."""
+"""Debian's Chromium, controlled by Selenium."""
 
 import os
 import shutil
@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 from selenium.common.exceptions import TimeoutException, WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.support import absent
+from tests.servers import absent
 
 T = TypeVar("T")
 
@@ -22,40 +23,40 @@ _NO_SCRIPTS = {"profile.managed_default_content_settings.javascript": 2}
 
 @dataclass(frozen=True)
 class Browser:
-    """One window."""
+    """A browser window."""
 
     driver: Chrome
 
     def open(self, url: str) -> None:
-        """Go to an address."""
+        """Load a URL."""
         self.driver.get(url)
 
-    def wait(self, condition: Callable[[], T], what: str, timeout: float = 30.0) -> T:
-        """Wait until a condition gives something true, on a page that may change under it."""
-        changing = (WebDriverException,)  # of a node that goes while it is looked at, among others
+    def wait(self, condition: Callable[[], T], subject: str, timeout: float = 30.0) -> T:
+        """Wait until a condition returns something true, and return it."""
+        # The page may replace an element while it is being examined.
+        changing = (WebDriverException,)
         waiting = WebDriverWait(self.driver, timeout, 0.1, ignored_exceptions=changing)
 
         def met(_: Chrome) -> T:
             return condition()
 
-        def in_vain() -> str:
-            return f"waited in vain for {what}; the page says:\n{self.text('body')}"
-
         try:
             return waiting.until(met)
         except TimeoutException as exc:
-            raise AssertionError(in_vain()) from exc
+            raise AssertionError(
+                f"{subject} not found; the page shows:\n{self.text('body')}"
+            ) from exc
 
     def all(self, css: str) -> list[WebElement]:
-        """All elements that there are."""
+        """Return all matching elements."""
         return self.driver.find_elements(By.CSS_SELECTOR, css)
 
     def text(self, css: str) -> str:
-        """What the first such element shows."""
+        """Return the visible text of the first matching element."""
         return self.driver.find_element(By.CSS_SELECTOR, css).text
 
     def wait_text(self, css: str, *parts: str) -> WebElement:
-        """The first such element that shows all of these, once there is one."""
+        """Wait for an element that contains all these texts, and return it."""
 
         def found() -> WebElement | None:
             return next((e for e in self.all(css) if all(p in e.text for p in parts)), None)
@@ -64,46 +65,47 @@ class Browser:
         assert element
         return element
 
-    def press(self, word: str, within: str = "main") -> None:
-        """Press the button that says so, once it is there."""
+    def press(self, label: str, within: str = "main") -> None:
+        """Press a button with the Enter key, once it is there."""
 
         def pressed() -> bool:
-            self.wait_text(f"{within} button", word).click()
+            # A click is lost if a live refresh replaces the button between press and release.
+            self.wait_text(f"{within} button", label).send_keys(Keys.ENTER)
             return True
 
-        self.wait(pressed, f"the button {word}")
+        self.wait(pressed, f"button {label}")
 
     def choose(self, name: str, text: str) -> None:
-        """Fill in a field of a form, in the place of what it holds; or choose in it."""
+        """Replace the text of a form field, or select an option."""
         field = self.driver.find_element(By.CSS_SELECTOR, f"[name={name}]")
         if field.tag_name != "select":
             field.clear()
         field.send_keys(text)
 
     def mark(self) -> None:
-        """Leave a mark that a reload would wipe out."""
+        """Set a mark that a reload would clear."""
         self.driver.execute_script("window.marked = true")
 
     def marked(self) -> bool:
-        """Whether the mark is still there."""
+        """Return True if the page was not reloaded since `mark`."""
         return bool(self.driver.execute_script("return window.marked === true"))
 
-    def complaints(self) -> list[str]:
-        """What the browser's console has said since it was last asked."""
+    def console(self) -> list[str]:
+        """Return the console messages since the last call."""
         log: list[dict[str, str]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
         return [entry["message"] for entry in log]
 
     def prefer(self, scheme: str) -> None:
-        """Be of a system that is set to light or dark."""
+        """Emulate the system's colour scheme: light or dark."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     def height(self) -> int:
-        """How tall the whole page is."""
+        """Return the height of the whole page in pixels."""
         return int(self.driver.execute_script("return document.documentElement.scrollHeight"))
 
     def resize(self, width: int, height: int) -> None:
-        """Be a screen of this size, without scroll bars."""
+        """Emulate a screen of this size, without scroll bars."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         self.driver.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
@@ -111,7 +113,7 @@ class Browser:
 
 @contextmanager
 def browser(*, scripts: bool = True) -> Iterator[Browser]:
-    """A browser's window; the test is skipped where there is none, and fails for it in CI."""
+    """Open a browser window; without a browser, skip the test, or fail it in CI."""
     programs = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
     for name, path in programs.items():
         if path is None:
@@ -121,7 +123,7 @@ def browser(*, scripts: bool = True) -> Iterator[Browser]:
     for argument in ("--headless=new", "--disable-dev-shm-usage", "--disable-gpu"):
         options.add_argument(argument)
     if os.geteuid() == 0:
-        options.add_argument("--no-sandbox")  # Chromium's own refuses to be root's
+        options.add_argument("--no-sandbox")  # Chromium's sandbox does not run as root.
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     if not scripts:
         options.add_experimental_option("prefs", _NO_SCRIPTS)
@@ -134,7 +136,7 @@ def browser(*, scripts: bool = True) -> Iterator[Browser]:
 
 
 def violations(of: Browser, script: str) -> list[Any]:
-    """What axe finds on the page."""
+    """Return the violations that axe finds on the page."""
     of.driver.execute_script(script)
     found: list[Any] = of.driver.execute_async_script(
         "const done = arguments[0]; axe.run().then((found) => done(found.violations))"

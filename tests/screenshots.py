@@ -1,11 +1,14 @@
-"""`python -m tests.screenshots FOLDER`: pictures of each page, light, dark and on a phone."""
+"""Take screenshots of each page, light, dark and on a phone.
+
+Usage: python -m tests.screenshots FOLDER
+"""
 
 import sys
 import tempfile
 from pathlib import Path
 
+from harness import Site, http, wait_until
 from tests.browser import Browser, browser
-from tests.support import Site, http, wait_until
 
 CONFIG = """
 [worker]
@@ -30,11 +33,11 @@ SCREENS = {
     "phone": ("light", 390, 844),
 }
 SOURCE = "/microscope-7"
-_TALLEST = 1400
+_MAX_HEIGHT = 1400
 
 
 def main() -> None:
-    """Make the pictures."""
+    """Take the screenshots."""
     [folder] = map(Path, sys.argv[1:])
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place, browser() as window:
@@ -49,14 +52,14 @@ def main() -> None:
                 for name, address in pages.items():
                     window.open(f"{site.url}{address}")
                     window.wait_text("#live", "live")
-                    window.resize(width, max(height, min(window.height(), _TALLEST)))
+                    window.resize(width, max(height, min(window.height(), _MAX_HEIGHT)))
                     _save(window, folder / f"{name}-{screen}.png")
         finally:
             site.kill_all()
 
 
 def _pages(site: Site) -> dict[str, str]:
-    """The addresses of what is shown, after events of each kind."""
+    """Create sample events and return the paths of the pages to show."""
     http(f"{site.url}/dispatch/add/2/2")
     for number in range(1, 4):
         _post(site, "file", f"scan-{number:02}.dat", number)
@@ -65,7 +68,7 @@ def _pages(site: Site) -> dict[str, str]:
     for number in (6, 7):
         _post(site, "scan", f"scan-{number:02}", number)
     site.wait_status(_post(site, "log", "doors", 1), "unmatched")
-    run = wait_until(lambda: _far(site, failed), "its progress")
+    run = wait_until(lambda: _run_at_40_percent(site, failed), "progress of 40 %")
     return {
         "events": "/",
         "event": f"/events/{failed}",
@@ -75,22 +78,21 @@ def _pages(site: Site) -> dict[str, str]:
     }
 
 
-def _far(site: Site, event: str) -> str | None:
-    """The uuid of an event's run that has got to 40 %."""
+def _run_at_40_percent(site: Site, event: str) -> str | None:
     runs = site.status(event)["runs"]
-    far = [run for run in runs if run["progress"] and run["progress"]["percent"] == 40]
-    return str(far[0]["uuid"]) if far else None
+    found = [run for run in runs if run["progress"] and run["progress"]["percent"] == 40]
+    return str(found[0]["uuid"]) if found else None
 
 
 def _post(site: Site, kind: str, subject: str, number: int) -> str:
-    answer = site.post(
+    response = site.post(
         type=f"org.example.instrument.{kind}",
         source=SOURCE,
         subject=subject,
         id=f"{kind}-{number}",
         data={"path": f"/data/{subject}", "frames": 2048},
     )
-    return str(answer.json["uuid"])
+    return str(response.json["uuid"])
 
 
 def _save(window: Browser, file: Path) -> None:

@@ -1,4 +1,4 @@
-"""The description of the interface is true: schemathesis asks a running server all that it says."""
+"""Schemathesis checks a running server against its OpenAPI document."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import Site, http
+from harness import Site, http
 
 CONFIG = """
 [application:hello]
@@ -26,33 +26,33 @@ id = {data.id}
 source = /lab
 type = lab
 """
-NOWHERE = "01a20997-c0e5-77ee-8e00-a2944b68dfdf"
+UNKNOWN = "01a20997-c0e5-77ee-8e00-a2944b68dfdf"
 BINARY = "*/*"
 
 Document = dict[str, Any]
 
 
 def operations(document: Document) -> Iterator[Document]:
-    """Every method of every address."""
+    """Yield every operation of a document."""
     for path in document["paths"].values():
         yield from path.values()
 
 
 def takes_events(operation: Document) -> bool:
-    """Whether an event can come in binary mode."""
+    """Return True if an operation accepts events in binary mode."""
     return BINARY in operation.get("requestBody", {}).get("content", {})
 
 
 def structured(document: Document) -> None:
-    """Leave everything but binary mode: there headers and body decide together what is right."""
+    """Remove binary mode, in which validity depends on headers and body together."""
     for each in filter(takes_events, operations(document)):
         del each["requestBody"]["content"][BINARY]
         each["requestBody"]["required"] = True
         each["parameters"] = [p for p in each["parameters"] if not p["name"].startswith("ce-")]
 
 
-def structured_and_right(document: Document) -> None:
-    """Leave integers out as well: 1.0 is one to JSON Schema, and none to CloudEvents."""
+def structured_valid(document: Document) -> None:
+    """Remove integers as well: 1.0 is an integer to JSON Schema, but not to CloudEvents."""
     structured(document)
     event = document["components"]["schemas"]["CloudEvent"]
     for each in event["patternProperties"].values():
@@ -60,7 +60,7 @@ def structured_and_right(document: Document) -> None:
 
 
 def binary(document: Document) -> None:
-    """Leave events in binary mode only, whose headers are required then."""
+    """Keep only events in binary mode, and require their headers."""
     document["paths"] = {
         address: methods
         for address, methods in document["paths"].items()
@@ -72,39 +72,39 @@ def binary(document: Document) -> None:
             parameter["required"] = parameter["name"].startswith("ce-")
 
 
-def with_things(document: Document, things: dict[str, str]) -> None:
-    """Ask for what is there, as well as for what is not."""
+def restrict_paths(document: Document, existing: dict[str, str]) -> None:
+    """Restrict path parameters to an existing and an unknown value."""
     for each in operations(document):
         for parameter in each.get("parameters", []):
-            if parameter["in"] == "path" and parameter["name"] in things:
-                parameter["schema"] = {"enum": [things[parameter["name"]], NOWHERE]}
+            if parameter["in"] == "path" and parameter["name"] in existing:
+                parameter["schema"] = {"enum": [existing[parameter["name"]], UNKNOWN]}
 
 
 MODES: dict[Callable[[Document], None], list[str]] = {
-    structured_and_right: [
+    structured_valid: [
         *("--mode", "positive"),
-        # what an adapter wants in a body its templates say
+        # An adapter's templates decide which body it accepts.
         *("--exclude-path", "/receive/{adapter}"),
     ],
     structured: ["--mode", "negative"],
     binary: [
         *("--include-method", "POST"),
-        # quotes and percent-encoding in a header are undone first, which no schema can say
+        # Headers are unquoted and percent-decoded first, which no schema can express.
         *("--exclude-checks", "positive_data_acceptance"),
     ],
 }
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.__name__)
-def test_every_answer_is_as_described(site: Site, mode: Callable[[Document], None]) -> None:
+def test_every_response_matches_the_document(site: Site, mode: Callable[[Document], None]) -> None:
     site.configure(CONFIG)
     site.start_standalone()
     event = site.post().json["uuid"]
     runs = {each["application"]: each["uuid"] for each in site.wait_status(event, "failed")["runs"]}
     document = http(f"{site.url}/openapi.json").json
     mode(document)
-    things = {"event": event, "run": runs["hello"], "name": "left.txt", "application": "hello"}
-    with_things(document, {**things, "adapter": "lab"})
+    existing = {"event": event, "run": runs["hello"], "name": "left.txt", "application": "hello"}
+    restrict_paths(document, {**existing, "adapter": "lab"})
     file = site.folder / "openapi.json"
     file.write_text(json.dumps(document), encoding="utf-8")
     done = subprocess.run(

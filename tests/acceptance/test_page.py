@@ -1,4 +1,4 @@
-"""The web page as people use it: a real browser, and a standalone that really runs."""
+"""The web page, with a real browser and a running standalone."""
 
 import json
 import shlex
@@ -12,8 +12,8 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from harness import Response, Site, http
 from tests.browser import Browser, browser, violations
-from tests.support import Answer, Site, http
 
 CONFIG = """
 [worker]
@@ -53,7 +53,7 @@ MARKUP = "<script>alert(1)</script>"
 
 @pytest.fixture(scope="module")
 def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A standalone that the tests of this file share; each has events of its own."""
+    """A standalone shared by the tests of this file, which use separate events."""
     site = Site(tmp_path_factory.mktemp("page"))
     site.configure(CONFIG)
     try:
@@ -65,38 +65,38 @@ def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def window() -> Iterator[Browser]:
-    """A browser."""
+    """A browser window."""
     with browser() as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def scriptless() -> Iterator[Browser]:
-    """A browser whose JavaScript is switched off."""
+    """A browser window with JavaScript disabled."""
     with browser(scripts=False) as found:
         yield found
 
 
 def posted(site: Site, kind: str, **attributes: object) -> str:
-    """The uuid of a new event of this type."""
-    answer = site.post(type=kind, **attributes)
-    assert answer.status == 202, answer.text
-    return str(answer.json["uuid"])
+    """Post an event of this type and return its uuid."""
+    response = site.post(type=kind, **attributes)
+    assert response.status == 202, response.text
+    return str(response.json["uuid"])
 
 
 def only_run(site: Site, event: str, *wanted: str) -> str:
-    """The uuid of an event's only run, once the event has one of these statuses."""
+    """Wait until an event has one of these statuses, and return the uuid of its only run."""
     [run] = [run for run in site.wait_status(event, *wanted)["runs"] if not run["superseded"]]
     return str(run["uuid"])
 
 
-def shown(url: str) -> Answer:
-    """A page as a browser asks for it."""
+def shown(url: str) -> Response:
+    """Request a page as a browser does."""
     return http(url, Accept=HTML)
 
 
 def gated(site: Site, kind: str, folder: Path, **attributes: object) -> tuple[str, Path, Path]:
-    """The uuid of a new event, and the two files that its run waits for, one after the other."""
+    """Post an event; return its uuid and the two files that its run waits for in turn."""
     first, second = folder / "first", folder / "second"
     data = {"first": str(first), "second": str(second)}
     return posted(site, kind, data=data, **attributes), first, second
@@ -116,9 +116,7 @@ def test_an_event_is_watched_to_its_end_without_a_reload(
     assert window.marked()
 
 
-def test_output_is_followed_while_it_comes(
-    standalone: Site, window: Browser, tmp_path: Path
-) -> None:
+def test_output_is_followed_live(standalone: Site, window: Browser, tmp_path: Path) -> None:
     event, first, second = gated(standalone, "gates", tmp_path)
     run = only_run(standalone, event, "running")
     window.open(f"{standalone.url}/runs/{run}")
@@ -134,7 +132,7 @@ def test_output_is_followed_while_it_comes(
     assert window.marked()
 
 
-def test_the_output_of_the_next_attempt_is_followed_too(
+def test_the_output_of_the_next_attempt_is_followed(
     standalone: Site, window: Browser, tmp_path: Path
 ) -> None:
     event, first, second = gated(standalone, "again", tmp_path)
@@ -149,9 +147,7 @@ def test_the_output_of_the_next_attempt_is_followed_too(
     assert window.marked()
 
 
-def test_what_the_reader_has_set_survives_a_refresh(
-    standalone: Site, window: Browser, tmp_path: Path
-) -> None:
+def test_view_settings_survive_a_refresh(standalone: Site, window: Browser, tmp_path: Path) -> None:
     event, first, second = gated(standalone, "gates", tmp_path)
     run = only_run(standalone, event, "running")
     window.open(f"{standalone.url}/runs/{run}")
@@ -165,7 +161,7 @@ def test_what_the_reader_has_set_survives_a_refresh(
     assert not window.all("#output.wrap")
 
 
-def test_a_section_that_the_reader_closed_stays_closed(standalone: Site, window: Browser) -> None:
+def test_a_closed_section_stays_closed(standalone: Site, window: Browser) -> None:
     event = posted(standalone, "nap", data={"a": 1})
     only_run(standalone, event, "running")
     window.open(f"{standalone.url}/events/{event}")
@@ -201,21 +197,21 @@ def test_output_has_its_colours_and_is_searched(
         window.wait_text("#find output", "1 of 1")
         assert highlighted(window) == ["grass"]
     window.choose("find", "?")
-    window.wait_text("#find output", "nothing")
+    window.wait_text("#find output", "no matches")
     window.wait_text(".tools a", "stderr").click()
-    window.wait(lambda: "stream=stderr" in window.driver.current_url, "the other stream")
+    window.wait(lambda: "stream=stderr" in window.driver.current_url, "stderr alone")
     assert window.text("#output") == "red Roses"
 
 
 def highlighted(window: Browser) -> list[str]:
-    """What is marked as found."""
+    """Return the highlighted search results."""
     found: list[str] = window.driver.execute_script(
         "return [...CSS.highlights.get('found')].map((range) => range.toString())"
     )
     return found
 
 
-def test_data_are_copied(standalone: Site, window: Browser) -> None:
+def test_data_is_copied(standalone: Site, window: Browser) -> None:
     event = posted(standalone, "unwanted", data={"path": "/data/x", "frames": [1]})
     window.open(f"{standalone.url}/events/{event}")
     window.press("Copy")
@@ -235,12 +231,12 @@ def test_an_event_is_edited_and_replayed(standalone: Site, window: Browser) -> N
     text = window.driver.find_element(By.NAME, "sent")
     copy = json.loads(str(text.get_attribute("value")))
     assert (copy["type"], copy["subject"], copy["id"] != "") == ("quikc", "misspelt", True)
-    for wrong, kind in ((True, ""), (False, "quick")):
+    for invalid, kind in ((True, ""), (False, "quick")):
         text = window.driver.find_element(By.NAME, "sent")
         text.clear()
         text.send_keys(json.dumps({**copy, "type": kind}))
         window.press("Send")
-        if wrong:
+        if invalid:
             window.wait_text(".reason", "/type")
     window.wait_text("#runs", "quick", "succeeded")
     assert window.driver.current_url != f"{standalone.url}/events/{event}"
@@ -263,7 +259,7 @@ def test_all_that_match_a_filter_are_replayed(standalone: Site, window: Browser)
     assert len(standalone.status(other)["runs"]) == 1
 
 
-def test_failures_that_have_something_in_common_are_retried_together(
+def test_similar_failures_are_retried_together(
     standalone: Site, window: Browser, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
@@ -274,7 +270,7 @@ def test_failures_that_have_something_in_common_are_retried_together(
     window.open(f"{standalone.url}/applications")
     row = window.wait_text("#failures tr", "flaky", "cannot read file #", "3")
     gate.touch()
-    row.find_element(By.TAG_NAME, "button").click()
+    row.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
     window.wait_text("h1", "Retry 3 runs?")
     window.press("Yes, retry 3")
     window.wait_text("h1", "Retried 3 runs")
@@ -328,13 +324,13 @@ def test_work_of_a_paused_application_waits_until_it_is_resumed(
     window.wait_text("#application-idle", "paused")
     event = posted(standalone, "idle")
     window.open(f"{standalone.url}/workers")
-    window.wait_text("tr", "idle", "the application is paused")
+    window.wait_text("tr", "idle", "application paused")
     window.open(f"{standalone.url}/applications")
     window.press("Resume", "#application-idle")
     standalone.wait_status(event, "succeeded")
 
 
-def test_a_first_start_says_what_to_try(site: Site, window: Browser) -> None:
+def test_a_first_start_suggests_commands(site: Site, window: Browser) -> None:
     site.start_standalone()
     window.open(f"{site.url}/")
     assert f"curl {site.url}/dispatch/add/2/2" in window.text("main")
@@ -362,10 +358,10 @@ def test_the_page_works_without_javascript(standalone: Site, scriptless: Browser
     assert "cancelled" in scriptless.text("h1")
 
 
-def test_what_an_event_holds_is_text(standalone: Site, window: Browser) -> None:
+def test_event_content_is_escaped(standalone: Site, window: Browser) -> None:
     data = {"text": f"{MARKUP}\x00\x1b[31m\u202e</pre>"}
     event = posted(standalone, MARKUP, id=MARKUP, subject=f"{MARKUP}'\"", data=data)
-    window.complaints()
+    window.console()
     window.open(f"{standalone.url}/?text={MARKUP}")
     assert window.text(f"#event-{event}").count(MARKUP) == 2
     assert window.driver.find_element(By.NAME, "text").get_attribute("value") == MARKUP
@@ -374,7 +370,7 @@ def test_what_an_event_holds_is_text(standalone: Site, window: Browser) -> None:
     assert json.loads(window.text("pre")) == data
     window.all("summary")[-2].click()
     window.wait_text("pre", MARKUP, '"specversion"')
-    assert window.complaints() == []
+    assert window.console() == []
 
 
 @pytest.mark.parametrize(
@@ -383,15 +379,15 @@ def test_what_an_event_holds_is_text(standalone: Site, window: Browser) -> None:
 def test_pages_load_nothing_from_elsewhere(standalone: Site, window: Browser, path: str) -> None:
     event = posted(standalone, "quick")
     url = standalone.url + path.format(event=event, run=only_run(standalone, event, "succeeded"))
-    answer = shown(url)
-    policy = str(answer.headers["Content-Security-Policy"])
+    response = shown(url)
+    policy = str(response.headers["Content-Security-Policy"])
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    window.complaints()
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    window.console()
     window.open(url)
     window.wait_text("#live", "live")
-    assert window.complaints() == []
+    assert window.console() == []
 
 
 @pytest.mark.parametrize(
@@ -407,19 +403,19 @@ def test_pages_load_nothing_from_elsewhere(standalone: Site, window: Browser, pa
     ],
 )
 @pytest.mark.parametrize("site_of", ["cross-site", "same-site"])
-def test_another_site_can_do_nothing(standalone: Site, action: str, site_of: str) -> None:
+def test_requests_from_other_sites_are_refused(standalone: Site, action: str, site_of: str) -> None:
     event = posted(standalone, "quick")
     run = only_run(standalone, event, "succeeded")
     before = standalone.status(event)
     url = standalone.url + action.format(event=event, run=run)
-    answer = http(url, b"", Accept=HTML, Sec_Fetch_Site=site_of)
-    assert answer.status == 403
+    response = http(url, b"", Accept=HTML, Sec_Fetch_Site=site_of)
+    assert response.status == 403
     assert standalone.status(event) == before
     applications = http(f"{standalone.url}/applications").json["applications"]
     assert [each["paused"] for each in applications if each["name"] == "nap"] == [None]
 
 
-def test_a_form_of_another_site_does_nothing(standalone: Site, window: Browser) -> None:
+def test_a_form_of_another_site_is_refused(standalone: Site, window: Browser) -> None:
     event = posted(standalone, "quick")
     run = only_run(standalone, event, "succeeded")
     action = f"{standalone.url}/events/{event}/replay"
@@ -429,16 +425,16 @@ def test_a_form_of_another_site_does_nothing(standalone: Site, window: Browser) 
     assert only_run(standalone, event, "succeeded") == run
 
 
-def test_what_is_wrong_is_a_page(standalone: Site, window: Browser) -> None:
-    nobody = "01a20997-c0e5-77ee-8e00-a2944b68dfdf"
-    window.open(f"{standalone.url}/events/{nobody}")
+def test_problems_are_shown_as_pages(standalone: Site, window: Browser) -> None:
+    unknown = "01a20997-c0e5-77ee-8e00-a2944b68dfdf"
+    window.open(f"{standalone.url}/events/{unknown}")
     assert window.text("h1") == "Not Found"
     event = posted(standalone, "quick")
     standalone.wait_status(event, "succeeded")
     window.open(f"{standalone.url}/events/{event}")
     window.press("Cancel")
     window.wait_text("h1", "Conflict")
-    assert shown(f"{standalone.url}/events/{nobody}").status == 404
+    assert shown(f"{standalone.url}/events/{unknown}").status == 404
     assert http(f"{standalone.url}/events/{event}/cancel", b"", Accept=HTML).status == 409
     assert shown(f"{standalone.url}/?state=lost").status == 400
 
@@ -450,27 +446,27 @@ def test_a_problem_has_the_headers_of_a_page(standalone: Site) -> None:
         assert "default-src 'none'" in headers["Content-Security-Policy"]
 
 
-def test_a_page_is_renewed_with_the_host_of_its_own_reader(standalone: Site) -> None:
+def test_a_live_page_keeps_the_host_of_its_request(standalone: Site) -> None:
     event = posted(standalone, "quick")
     standalone.wait_status(event, "succeeded")
     url = f"{standalone.url}/events/{event}"
     for host in ("elsewhere.example", f"127.0.0.1:{standalone.port}"):
         headers = {"Accept": "text/event-stream", "Host": host}
         request = urllib.request.Request(url, headers=headers)  # noqa: S310 - our own server
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-            page = next(line for line in answer if line.startswith(b"data:")).decode()
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+            page = next(line for line in response if line.startswith(b"data:")).decode()
         assert f"http://{host}/receive" in page
 
 
 @pytest.fixture(scope="module")
 def axe() -> str:
-    """The script of axe-core."""
+    """Source of axe-core."""
     return (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def sample(standalone: Site) -> dict[str, str]:
-    """An event and runs to be looked at."""
+    """Uuids of a sample event and two runs."""
     failed = posted(standalone, "broken", subject="sample")
     napping = posted(standalone, "nap", subject="sample")
     return {
@@ -485,7 +481,7 @@ def sample(standalone: Site) -> dict[str, str]:
     "path",
     [
         "/",
-        "/?text=nothing+is+like+this",
+        "/?text=no+such+text",
         "/events/{event}",
         "/edit?event={event}",
         "/together?action=replay&event={event}",
@@ -496,7 +492,7 @@ def sample(standalone: Site) -> dict[str, str]:
         "/nowhere",
     ],
 )
-def test_axe_finds_nothing_serious(  # noqa: PLR0913, PLR0917 - what the pages are made of
+def test_axe_finds_nothing_serious(  # noqa: PLR0913, PLR0917 - fixtures and parameters
     standalone: Site,
     window: Browser,
     axe: str,

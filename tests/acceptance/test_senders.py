@@ -1,7 +1,7 @@
-"""Senders that there are, played to a real server.
+"""Real senders against a running server.
 
-The SDK of the CNCF with both of its interfaces, curl, and requests as Knative, Event Grid,
-Eventarc, EventBridge and Argo Events document them.
+The CNCF SDK with both of its interfaces, curl, and requests as documented by Knative, Event Grid,
+Eventarc, EventBridge and Argo Events.
 """
 
 import http.client
@@ -22,9 +22,10 @@ from cloudevents.core.v1.event import CloudEvent
 from cloudevents.v1 import conversion as sdk1
 from cloudevents.v1.http import CloudEvent as CloudEventOfV1
 
+from harness import Response, Site
+from harness import http as ask
 from pacifica.dispatcher import events
-from tests.support import Answer, Site, absent
-from tests.support import http as ask
+from tests.servers import absent
 
 Payload: TypeAlias = dict[str, Any] | str | bytes
 Mode: TypeAlias = Callable[[BaseCloudEvent], sdk.HTTPMessage]
@@ -53,7 +54,7 @@ PAYLOADS = [
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A web tier that takes all events, and runs nothing."""
+    """A web tier that accepts all events and runs nothing."""
     site = Site(tmp_path_factory.mktemp("senders"))
     site.configure(CONFIG.format(folder=site.folder))
     try:
@@ -63,27 +64,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         site.kill_all()
 
 
-def post(server: Site, headers: dict[str, str], body: bytes, target: str = "/receive") -> Answer:
+def post(server: Site, headers: dict[str, str], body: bytes, target: str = "/receive") -> Response:
     """Send a request with these headers."""
     return ask(f"{server.url}{target}", body, "POST", **headers)
 
 
-def stored(server: Site, answer: Answer) -> events.Event:
-    """What is kept of an event that was accepted, and is new."""
-    assert answer.status == 202, answer.text
-    assert answer.json["duplicate"] is False
-    document = ask(f"{server.url}/events/{answer.json['uuid']}").json["event"]
-    return events.parse(json.dumps(document))
+def stored(server: Site, response: Response) -> events.Event:
+    """Check that an event was accepted as new, and return it as stored."""
+    assert response.status == 202, response.text
+    assert response.json["duplicate"] is False
+    document = ask(f"{server.url}/events/{response.json['uuid']}").json["event"]
+    return events.parse_event(json.dumps(document))
 
 
 def attributes_of(content_type: str, **more: str) -> dict[str, Any]:
-    """The attributes of an event that is new."""
+    """Return the attributes of a new event."""
     return {**ATTRIBUTES, "id": uuid.uuid4().hex, "datacontenttype": content_type, **more}
 
 
 @pytest.mark.parametrize("mode", [sdk.to_structured_event, sdk.to_binary_event])
 @pytest.mark.parametrize(("content_type", "data"), PAYLOADS)
-def test_the_sdk_of_the_cncf(server: Site, mode: Mode, content_type: str, data: Payload) -> None:
+def test_the_cncf_sdk(server: Site, mode: Mode, content_type: str, data: Payload) -> None:
     attributes = attributes_of(content_type)
     message = mode(CloudEvent(dict(attributes), data))
     event = stored(server, post(server, message.headers, message.body))
@@ -94,26 +95,26 @@ def test_the_sdk_of_the_cncf(server: Site, mode: Mode, content_type: str, data: 
 
 @pytest.mark.parametrize("mode", [sdk1.to_structured, sdk1.to_binary])
 @pytest.mark.parametrize(("content_type", "data"), [PAYLOADS[0], PAYLOADS[2]])
-def test_the_older_interface_of_the_sdk(
+def test_the_older_sdk_interface(
     server: Site, mode: OlderMode, content_type: str, data: Payload
 ) -> None:
-    """It sends headers as they are, so that they hold ASCII only, and text as JSON."""
+    # This interface sends headers unencoded, so they must be ASCII, and text as JSON.
     attributes = attributes_of(content_type, subject="plain")
     event = stored(server, post(server, *mode(CloudEventOfV1(attributes, data))))
     assert event.attributes.items() >= attributes.items()
     assert event.data == data
 
 
-def test_a_batch_of_the_sdks_events(server: Site) -> None:
+def test_a_batch_of_sdk_events(server: Site) -> None:
     sent = [CloudEvent(attributes_of("application/json"), {"n": n}) for n in range(3)]
     body = b"[%b]" % b",".join(JSONFormat().write(each) for each in sent)
-    answer = post(server, {"content-type": BATCH}, body)
-    assert [each["duplicate"] for each in answer.json["events"]] == [False] * 3
+    response = post(server, {"content-type": BATCH}, body)
+    assert [each["duplicate"] for each in response.json["events"]] == [False] * 3
 
 
 @pytest.mark.parametrize("mode", [sdk.to_structured_event, sdk.to_binary_event])
 @pytest.mark.parametrize(("content_type", "data"), PAYLOADS)
-def test_the_sdk_of_the_cncf_in_version_03(
+def test_the_cncf_sdk_in_version_03(
     server: Site, mode: Mode, content_type: str, data: Payload
 ) -> None:
     attributes = attributes_of(content_type, schemaurl="http://example.org/s")
@@ -136,7 +137,7 @@ EVENT = {"specversion": "1.0", "source": "/curl", "type": "t", "data": {"a": 1}}
         ["Content-Type: application/cloudevents+json", "Expect: 100-continue"],
         ["Content-Type: application/json", "ce-specversion: 1.0", "ce-source: /curl", "ce-type: t"],
     ],
-    ids=["structured", "JSON", "in chunks", "after asking", "binary"],
+    ids=["structured", "JSON", "chunked", "expecting 100 Continue", "binary"],
 )
 def test_curl(server: Site, headers: list[str]) -> None:
     if shutil.which("curl") is None:
@@ -168,13 +169,13 @@ KNATIVE = {
     "Traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
     "User-Agent": "Go-http-client/1.1",
 }
-"""What a broker of Knative's sends to a subscriber."""
+"""Headers that a Knative broker sends to a subscriber."""
 
 
 def test_knative(server: Site) -> None:
-    answer = post(server, KNATIVE, b'{"message":"Hello world!"}', "/")
-    assert (answer.status, answer.body) == (202, b"")
-    shown = ask(f"{server.url}{answer.headers['location']}").json["event"]
+    response = post(server, KNATIVE, b'{"message":"Hello world!"}', "/")
+    assert (response.status, response.body) == (202, b"")
+    shown = ask(f"{server.url}{response.headers['location']}").json["event"]
     assert shown == {
         "specversion": "1.0",
         "id": KNATIVE["Ce-Id"],
@@ -223,16 +224,16 @@ def test_event_grid(server: Site) -> None:
 
 def test_event_grid_in_batches(server: Site) -> None:
     headers = {**DELIVERY, "Content-Type": f"{BATCH}; charset=utf-8"}
-    answer = post(server, headers, json.dumps([EVENT_GRID]).encode())
-    assert (answer.status, len(answer.json["events"])) == (202, 1)
+    response = post(server, headers, json.dumps([EVENT_GRID]).encode())
+    assert (response.status, len(response.json["events"])) == (202, 1)
 
 
 def test_event_grid_asks_before_it_delivers(server: Site) -> None:
     headers = {**DELIVERY, "WebHook-Request-Rate": "100"}
-    answer = ask(f"{server.url}/receive?code=a%2Fb", None, "OPTIONS", **headers)
-    assert (answer.status, answer.body) == (200, b"")
-    assert answer.headers["WebHook-Allowed-Origin"] == "eventgrid.azure.net"
-    assert answer.headers["WebHook-Allowed-Rate"] == "120"
+    response = ask(f"{server.url}/receive?code=a%2Fb", None, "OPTIONS", **headers)
+    assert (response.status, response.body) == (200, b"")
+    assert response.headers["WebHook-Allowed-Origin"] == "eventgrid.azure.net"
+    assert response.headers["WebHook-Allowed-Rate"] == "120"
 
 
 EVENTARC = {
@@ -246,7 +247,7 @@ EVENTARC = {
     "X-Cloud-Trace-Context": "105445aa7843bc8bf206b12000100000/1;o=1",
     "traceparent": "00-105445aa7843bc8bf206b12000100000-0000000000000001-01",
 }
-"""What Eventarc sends for a message of Pub/Sub: binary mode, always."""
+"""Headers that Eventarc sends for a Pub/Sub message; it always uses binary mode."""
 
 
 def test_eventarc(server: Site) -> None:
@@ -258,7 +259,7 @@ def test_eventarc(server: Site) -> None:
 
 
 def test_eventbridge(server: Site) -> None:
-    """An API destination with an input transformer, and the Content-Type as a header parameter."""
+    # An API destination with an input transformer, and the Content-Type as a header parameter.
     event = {
         "specversion": "1.0",
         "id": "17793124-05d4-b198-2fde-7ededc63b103",
@@ -273,12 +274,12 @@ def test_eventbridge(server: Site) -> None:
         "Range": "bytes=0-1048575",
         "Accept-Encoding": "gzip,deflate",
     }
-    answer = post(server, headers, json.dumps(event).encode())
-    assert stored(server, answer).structured() == event
+    response = post(server, headers, json.dumps(event).encode())
+    assert stored(server, response).structured() == event
 
 
 def test_argo_events(server: Site) -> None:
-    """An HTTP trigger whose payload is put together from the event's context and data."""
+    # An HTTP trigger whose payload is built from the event's context and data.
     event = {
         "specversion": "1.0",
         "id": "39633632653237352d613761642d3431",
@@ -290,8 +291,8 @@ def test_argo_events(server: Site) -> None:
         "data": {"header": {"Content-Type": ["application/json"]}, "body": {"a": 1}},
     }
     headers = {"Content-Type": "application/json", "User-Agent": "Go-http-client/1.1"}
-    answer = post(server, headers, json.dumps(event).encode())
-    assert stored(server, answer).structured() == event
+    response = post(server, headers, json.dumps(event).encode())
+    assert stored(server, response).structured() == event
 
 
 HEAD = b"Host: a\r\nConnection: close\r\n"
@@ -311,19 +312,18 @@ FIELDS = b"ce-specversion: 1.0\r\nce-type: t\r\nce-source: /s\r\nce-id: 1\r\n"
     ],
     ids=[
         "no host",
-        "no chunks",
+        "invalid chunk",
         "a long path",
         "a long header",
-        "a header twice",
-        "a header in two lines",
+        "a repeated header",
+        "a folded header",
         "underscores",
     ],
 )
-def test_a_sender_that_goes_wrong(server: Site, request_: bytes, status: int) -> None:
-    """It is told so at once, as JSON."""
+def test_an_invalid_request_is_refused(server: Site, request_: bytes, status: int) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(request_)
-        with http.client.HTTPResponse(connection) as answer:
-            answer.begin()
-            assert answer.headers["Content-Type"] == "application/problem+json"
-            assert json.loads(answer.read())["status"] == answer.status == status
+        with http.client.HTTPResponse(connection) as response:
+            response.begin()
+            assert response.headers["Content-Type"] == "application/problem+json"
+            assert json.loads(response.read())["status"] == response.status == status

@@ -1,18 +1,27 @@
-"""The web tier and the workers as commands: options, several processes, brokers that go away."""
+"""The commands of the web tier and the workers: options, several processes, broker outages."""
 
 import json
+import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
-from tests.conftest import RABBITMQ, broker
-from tests.support import PROGRAM, Proxy, Site, free_port, http, redis_server, wait_until
+from harness import PROGRAM, Proxy, Site, free_port, http, wait_until
+from harness.brokers import Redis
+from harness.processes import environment
+from harness.servers import running
+from harness.tiers import worker_command
+from tests.servers import broker
 
 CONFIG = """
 [database]
@@ -34,7 +43,7 @@ command = true
 
 
 def command(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the program to its end."""
+    """Run the program until it exits."""
     return subprocess.run(
         [*PROGRAM, *arguments],
         cwd=site.folder,
@@ -52,9 +61,9 @@ def test_all_configuration_errors_at_once(site: Site, arguments: list[str]) -> N
     assert done.returncode == 2
     assert done.stdout == ""
     assert "[server] port: must be a whole number from 1 to 65535, not 'http'" in done.stderr
-    assert "[databse]: is not known; did you mean database?" in done.stderr
-    assert "[application:a] comand: is not known; did you mean command?" in done.stderr
-    assert "[application:a]: needs a command or a handler" in done.stderr
+    assert "[databse]: is unknown; did you mean database?" in done.stderr
+    assert "[application:a] comand: is unknown; did you mean command?" in done.stderr
+    assert "[application:a]: must have either a command or a handler" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -65,12 +74,14 @@ def test_a_worker_refuses_a_bad_configuration(site: Site) -> None:
     assert "Traceback" not in site.logs()
 
 
-def test_a_database_that_is_away_is_tried_again(site: Site) -> None:
-    site.configure(CONFIG.format(broker_url=RABBITMQ, queue="none", grace="1s"))
+@pytest.mark.parametrize("tier", [PROGRAM, worker_command("some", 1)], ids=["web", "worker"])
+def test_an_unavailable_database_is_retried(site: Site, tier: list[str]) -> None:
+    broker_url = f"filesystem://localhost{site.folder / 'broker'}"
+    site.configure(CONFIG.format(broker_url=broker_url, queue="none", grace="1s"))
     url = f"postgresql://nobody:secret@127.0.0.1:{free_port()}/none"
-    process = site.start(*PROGRAM, PEEWEE_URL=url)
+    process = site.start(*tier, PEEWEE_URL=url)
     assert process.wait(30) == 1
-    assert site.logs().count("cannot be used") == 3
+    assert site.logs().count(" unavailable: ") == 3
     assert "secret" not in site.logs()
     assert "Traceback" not in site.logs()
 
@@ -85,7 +96,7 @@ def test_options_of_the_web_tier(site: Site) -> None:
     assert process.wait(30) == 0, site.logs()
 
 
-def test_a_cherrypy_configuration_has_the_last_word(site: Site) -> None:
+def test_a_cherrypy_configuration_has_precedence(site: Site) -> None:
     (site.folder / "cherrypy.ini").write_text(f"[global]\nserver.socket_port = {site.port}\n")
     site.wait_listening(site.start(*PROGRAM, "--cp-config", "cherrypy.ini"))
 
@@ -139,12 +150,12 @@ def test_a_worker_lets_running_applications_finish(
 
 
 @pytest.mark.parametrize("broker_kind", ["rabbitmq", "redis"])
-def test_events_wait_for_a_broker_that_is_away(
+def test_events_wait_for_an_unavailable_broker(
     site: Site, broker_kind: str, queue: str, tmp_path: Path
 ) -> None:
-    behind = urlsplit(broker(broker_kind, tmp_path))
-    proxy = Proxy(behind.port or 0)
-    url = behind._replace(netloc=behind.netloc.replace(f":{behind.port}", f":{proxy.port}"))
+    server = urlsplit(broker(broker_kind, tmp_path))
+    proxy = Proxy(server.port or 0)
+    url = server._replace(netloc=server.netloc.replace(f":{server.port}", f":{proxy.port}"))
     site.configure(CONFIG.format(broker_url=url.geturl(), queue=queue, grace="1s"))
     try:
         site.start_web()
@@ -164,14 +175,14 @@ def test_events_wait_for_a_broker_that_is_away(
         proxy.down()
 
 
-def test_a_broker_that_was_emptied(site: Site, tmp_path: Path) -> None:
-    port = free_port()
-    with redis_server(tmp_path, port) as url:
-        site.configure(CONFIG.format(broker_url=url, queue="q", grace="1s"))
+def test_a_broker_that_lost_its_queue(site: Site, tmp_path: Path) -> None:
+    redis = Redis(tmp_path / "redis", environment())
+    with running(redis):
+        site.configure(CONFIG.format(broker_url=redis.url, queue="q", grace="1s"))
         site.start_web()
         uuid = site.post(type="true").json["uuid"]
-        wait_until(lambda: _queue_depth(port), "the wake-up")
-    with redis_server(tmp_path, port):
+        wait_until(lambda: _queue_depth(redis.port), "the wake-up")
+    with running(redis):
         site.start_worker()
         found = site.wait_status(uuid, "succeeded", "failed")
     assert found["status"] == "succeeded"
@@ -184,28 +195,70 @@ def _queue_depth(port: int) -> int:
     return int(done.stdout)
 
 
-def test_the_web_tier_finishes_what_it_has_accepted(site: Site) -> None:
+def test_the_web_tier_finishes_open_requests(site: Site) -> None:
     broker_url = f"filesystem://localhost{site.folder / 'broker'}"
     site.configure(CONFIG.format(broker_url=broker_url, queue="q", grace="1s"))
     web = site.start_web()
-    answered: list[int] = []
+    statuses: list[int] = []
     refused: list[OSError] = []
 
     def keep_posting(_: int) -> None:
         while not refused:
             try:
-                answered.append(site.post(type="true").status)
+                statuses.append(site.post(type="true").status)
             except OSError as exc:
                 refused.append(exc)
 
     with ThreadPoolExecutor(4) as pool:
         posting = pool.map(keep_posting, range(4))
-        wait_until(lambda: len(answered) > 50, "some answers")
+        wait_until(lambda: len(statuses) > 50, "some responses")
         web.send_signal(signal.SIGTERM)
         list(posting)
     assert web.wait(30) == 0, site.logs()
-    assert set(answered) == {202}
+    assert set(statuses) == {202}
     site.port = free_port()
     site.start_web()
     events = json.loads(http(f"{site.url}/events?limit=500").body)["events"]
-    assert len(events) >= min(500, len(answered))
+    assert len(events) >= min(500, len(statuses))
+
+
+@pytest.mark.parametrize("start", [Site.start_web, Site.start_standalone])
+def test_a_hangup_stops_no_tier(
+    site: Site, start: Callable[[Site], subprocess.Popen[bytes]]
+) -> None:
+    broker_url = f"filesystem://localhost{site.folder / 'broker'}"
+    site.configure(CONFIG.format(broker_url=broker_url, queue="q", grace="1s"))
+    process = start(site)
+    process.send_signal(signal.SIGHUP)
+    assert site.post(type="true").status == 202
+    process.terminate()
+    assert process.wait(30) == 0, site.logs()
+
+
+def test_a_hangup_does_not_stop_a_worker(site: Site) -> None:
+    broker_url = f"filesystem://localhost{site.folder / 'broker'}"
+    site.configure(CONFIG.format(broker_url=broker_url, queue="q", grace="1s"))
+    site.start_web()
+    worker = site.start_worker()
+    uuid = site.post(type="nap", data=1).json["uuid"]
+    site.wait_status(uuid, "running")
+    os.killpg(worker.pid, signal.SIGHUP)
+    [run] = site.wait_status(uuid, "succeeded", "failed", "queued")["runs"]
+    assert (run["status"], run["attempt"]) == ("succeeded", 1)
+
+
+def test_many_connections_with_few_descriptors(site: Site) -> None:
+    broker_url = f"filesystem://localhost{site.folder / 'broker'}"
+    site.configure(CONFIG.format(broker_url=broker_url, queue="q", grace="1s"))
+    web = site.start("sh", "-c", 'ulimit -n 40; exec "$@"', "sh", *PROGRAM, "-p", str(site.port))
+    site.wait_listening(web)
+    with ExitStack() as closing:
+        for _ in range(60):
+            closing.enter_context(socket.create_connection(("127.0.0.1", site.port)))
+        wait_until(lambda: "connections.paused" in site.logs(), "the pause")
+        assert site.post(type="true").status == 202
+    assert site.post(type="true").status == 202
+    used = psutil.Process(web.pid).cpu_times()
+    assert used.user + used.system < 5
+    assert site.logs().count("connections.paused") == 1
+    assert len(site.logs()) < 10_000

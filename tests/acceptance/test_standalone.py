@@ -1,11 +1,11 @@
-"""`pacifica-dispatcher standalone`: everything on one machine, as a new user starts it."""
+"""`pacifica-dispatcher standalone`: web tier and worker on one machine."""
 
 import os
 import signal
 import subprocess
 from pathlib import Path
 
-from tests.support import PROGRAM, Site, http, wait_until
+from harness import PROGRAM, Site, http, wait_until
 
 CONFIG = """
 [worker]
@@ -18,7 +18,7 @@ kill_after = 1s
 
 
 def worker_of(standalone: subprocess.Popen[bytes]) -> int | None:
-    """The process id of its Celery worker, once it has processes of its own, so takes work."""
+    """Return the process id of the Celery worker, or None until it has pool processes."""
     for child in _children(standalone.pid):
         if len(_children(child)) > 1:
             return child
@@ -53,15 +53,27 @@ def test_a_worker_that_dies_is_replaced(site: Site) -> None:
     assert site.wait_status(uuid, "succeeded", "failed")["result"] == 42
 
 
+def test_a_worker_that_refuses_to_run_ends_the_standalone(site: Site) -> None:
+    site.configure(CONFIG)
+    process = site.start_standalone()
+    worker = wait_until(lambda: worker_of(process), "the worker")
+    assert worker
+    site.configure("[worker]\nstop_grace = soon\n")
+    os.kill(worker, signal.SIGKILL)
+    assert process.wait(30) == 2
+    assert "[worker] stop_grace: must be a duration" in site.logs()
+    assert "Worker refused to run (exit code 2); solve the problem that it" in site.logs()
+
+
 def test_the_worker_does_not_outlive_its_parent(site: Site) -> None:
     process = site.start_standalone()
     worker = wait_until(lambda: worker_of(process), "the worker")
     process.kill()
     process.wait()
-    wait_until(lambda: not Path(f"/proc/{worker}").exists(), "the worker's end")
+    wait_until(lambda: not Path(f"/proc/{worker}").exists(), "the end of the worker")
 
 
-def test_a_stop_ends_what_runs_and_it_is_taken_up_again(site: Site) -> None:
+def test_a_run_interrupted_by_a_stop_is_resumed(site: Site) -> None:
     site.configure(CONFIG)
     process = site.start_standalone()
     uuid = site.post(type="nap").json["uuid"]
@@ -76,7 +88,7 @@ def test_a_stop_ends_what_runs_and_it_is_taken_up_again(site: Site) -> None:
     assert "stopped" in attempts[0]["error"]
 
 
-def test_a_port_that_is_taken_is_an_error_that_says_so(site: Site) -> None:
+def test_a_port_in_use_is_reported(site: Site) -> None:
     site.start_standalone()
     second = subprocess.run(
         [*PROGRAM, "-p", str(site.port)],

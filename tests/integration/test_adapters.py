@@ -1,8 +1,8 @@
-"""What a sender delivers to an adapter runs an application, in real tiers."""
+"""Deliveries to an adapter, with a real web tier and worker."""
 
 import json
 
-from tests.support import Site, http
+from harness import Site, http
 
 CONFIG = """
 [database]
@@ -24,7 +24,7 @@ command = echo "{{data.s3.bucket.name}}/{{subject}} has {{data.s3.object.size}} 
 
 
 def record(key: str) -> dict[str, object]:
-    """A record as MinIO sends it."""
+    """Return a record as MinIO sends it."""
     return {
         "eventVersion": "2.0",
         "eventSource": "minio:s3",
@@ -36,11 +36,11 @@ def record(key: str) -> dict[str, object]:
     }
 
 
-def test_a_notification_of_minios_runs_an_application(
+def test_a_minio_notification_runs_an_application(
     site: Site, database_url: str, rabbitmq_url: str, queue: str
 ) -> None:
     site.configure(CONFIG.format(database_url=database_url, broker_url=rabbitmq_url, queue=queue))
-    (site.folder / "store.secret").write_text("hush\n")
+    (site.folder / "store.secret").write_text("secret\n")
     site.start_web()
     site.start_worker()
     notification = {
@@ -49,12 +49,12 @@ def test_a_notification_of_minios_runs_an_application(
         "Records": [record("7/a+b.raw"), record("7/log.txt")],
     }
     body = json.dumps(notification).encode()
-    headers = {"Content_Type": "application/json", "Authorization": "Bearer hush"}
+    headers = {"Content_Type": "application/json", "Authorization": "Bearer secret"}
     refused = http(f"{site.url}/receive/store", body, **headers | {"Authorization": "Bearer no"})
     assert (refused.status, refused.json["title"]) == (403, "Forbidden")
-    answer = http(f"{site.url}/receive/store", body, **headers)
-    assert answer.status == 202
-    raw, log = answer.json["events"]
+    response = http(f"{site.url}/receive/store", body, **headers)
+    assert response.status == 202
+    raw, log = response.json["events"]
     assert (raw["applications"], log["status"]) == (["checksum"], "unmatched")
     [run] = site.wait_status(raw["uuid"], "succeeded", "failed")["runs"]
     assert site.output(run["uuid"]) == "scans/7/a+b.raw has 1024 bytes\n"

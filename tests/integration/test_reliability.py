@@ -1,18 +1,25 @@
-"""Killing, freezing and cutting off: every event is done, and nothing runs twice at once."""
+"""Killed, frozen and disconnected workers: every run finishes, and no two attempts overlap."""
 
+import asyncio
 import os
 import signal
+import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
+import psycopg
 import pytest
 
-from tests.conftest import RABBITMQ
-from tests.support import Proxy, Site, http, wait_until
+from harness import Proxy, Site, http, wait_until
+from harness.processes import alive, pool_of
+from harness.servers import running
+from tests.servers import RABBITMQ, private, proxied
 
 CONFIG = """
 [database]
@@ -28,7 +35,7 @@ lease = 5s
 [application:note]
 exact.type = note
 command = sh -c 'echo $$ >> {folder}/pids; sleep "$1"' nap {{data}}
-max_crashes = 9
+max_crashes = 2
 
 [application:poison]
 exact.type = poison
@@ -54,27 +61,27 @@ retry_exit_codes = 75
 
 
 class Lab(Site):
-    """A site whose application `note` writes down the processes that it is."""
+    """A site whose application `note` records its process ids."""
 
     def set_up(self, **settings: str) -> None:
-        """Configure; `broker_url`, `database_url` and `queue` are given."""
+        """Configure the site with a `broker_url`, a `database_url` and a `queue`."""
         text = CONFIG.format(folder=self.folder, **settings)
         self.configure(text)
 
     def pids(self) -> list[int]:
-        """The processes of `note`, in the order in which they started."""
+        """Return the process ids of `note`, in starting order."""
         file = self.folder / "pids"
         return [int(line) for line in file.read_text().split()] if file.exists() else []
 
     def start_note(self, seconds: float) -> str:
-        """Run `note`; gives the event's uuid when it runs."""
+        """Start `note`, wait until it runs, and return the event's uuid."""
         before = len(self.pids())
         uuid = str(self.post(type="note", data=seconds).json["uuid"])
         wait_until(lambda: len(self.pids()) > before, "the application")
         return uuid
 
     def only_run(self, event: str) -> Any:  # noqa: ANN401 - JSON
-        """The only run of an event, with its attempts."""
+        """Return the only run of an event, with its attempts."""
         [run] = self.status(event)["runs"]
         return http(f"{self.url}/runs/{run['uuid']}").json
 
@@ -90,36 +97,18 @@ def lab(site: Site, queue: str) -> Lab:
 
 @pytest.fixture
 def proxy() -> Iterator[Proxy]:
-    """A proxy before a server, which is given its port by the test."""
+    """A proxy in front of a server; the test sets its target."""
     proxy = Proxy(0)
     yield proxy
     proxy.down()
 
 
-def alive(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
 def pool_child_of(application: int) -> int:
-    """The pool process that runs an application."""
+    """Return the id of the pool process that runs an application."""
     return int(psutil.Process(application).ppid())
 
 
-def pool_children(worker: int) -> list[int]:
-    """The pool processes of a worker that live."""
-    found = []
-    for child in psutil.Process(worker).children():
-        with suppress(ProcessLookupError):
-            if alive(child.pid) and os.getsid(child.pid) == os.getsid(worker):
-                found.append(child.pid)
-    return found
-
-
-def test_what_a_killed_pool_process_ran_is_taken_up_within_three_seconds(lab: Lab) -> None:
+def test_the_run_of_a_killed_pool_process_is_resumed_within_three_seconds(lab: Lab) -> None:
     lab.start_web()
     lab.start_worker()
     event = lab.start_note(1)
@@ -132,10 +121,10 @@ def test_what_a_killed_pool_process_ran_is_taken_up_within_three_seconds(lab: La
     lab.wait_status(event, "succeeded")
     run = lab.only_run(event)
     assert (run["attempt"], run["crashes"]) == (2, 1)
-    assert run["attempts"][0]["error"] == "the process that ran it died"
+    assert run["attempts"][0]["error"] == "the worker process died"
 
 
-def test_a_worker_whose_idle_pool_process_is_killed_goes_on(
+def test_a_worker_survives_the_death_of_an_idle_pool_process(
     site: Site, broker_url: str, queue: str
 ) -> None:
     lab = Lab(site.folder)
@@ -145,16 +134,15 @@ def test_a_worker_whose_idle_pool_process_is_killed_goes_on(
     worker = lab.start_worker()
     lab.wait_status(lab.start_note(0), "succeeded")
     for _ in range(3):
-        os.kill(pool_children(worker.pid)[0], signal.SIGKILL)
-        wait_until(lambda: len(pool_children(worker.pid)) == 2, "another pool process")
+        os.kill(pool_of(worker.pid)[0].pid, signal.SIGKILL)
+        wait_until(lambda: len(pool_of(worker.pid)) == 2, "another pool process")
         for event in [lab.post(type="note", data=0).json["uuid"] for _ in range(4)]:
             lab.wait_status(event, "succeeded")
 
 
-@pytest.mark.parametrize("pool", ["solo", "threads"])
-def test_pools_without_processes_of_their_own_work_too(lab: Lab, pool: str) -> None:
+def test_a_pool_without_child_processes_works(lab: Lab) -> None:
     lab.start_web()
-    worker = lab.start_worker("--pool", pool)
+    worker = lab.start_worker("--pool", "solo")
     for event in [lab.post(type="note", data=0).json["uuid"] for _ in range(4)]:
         lab.wait_status(event, "succeeded")
     event = lab.start_note(60)
@@ -164,24 +152,140 @@ def test_pools_without_processes_of_their_own_work_too(lab: Lab, pool: str) -> N
     event = lab.start_note(60)
     worker.kill()
     worker.wait()
-    wait_until(lambda: not alive(lab.pids()[-1]), "the guard")
-    lab.start_worker("--pool", pool)
+    wait_until(lambda: not alive(lab.pids()[-1]), "the watchdog")
+    lab.start_worker("--pool", "solo")
     wait_until(lambda: lab.only_run(event)["attempt"] == 2, "the second attempt")
 
 
-def test_a_poison_event_fails_and_harms_no_other(lab: Lab) -> None:
+def test_a_poison_event_fails_without_affecting_others(lab: Lab) -> None:
     lab.start_web()
     lab.start_worker()
     poison = lab.post(type="poison").json["uuid"]
     lab.wait_status(poison, "failed")
     run = lab.only_run(poison)
-    assert [each["error"] for each in run["attempts"]] == ["the process that ran it died"] * 3
+    assert [each["error"] for each in run["attempts"]] == ["the worker process died"] * 3
     assert "max_crashes" in run["error"]
     lab.wait_status(lab.start_note(0), "succeeded")
 
 
+def test_trouble_with_workers_fails_no_run(lab: Lab) -> None:
+    lab.start_web()
+    worker = lab.start_worker()
+    event = lab.start_note(25)
+
+    def interrupt(harm: Callable[[int], None]) -> subprocess.Popen[bytes]:
+        before = len(lab.pids())
+        harm(worker.pid)
+        other = lab.start_worker()
+        wait_until(lambda: len(lab.pids()) > before, "the next attempt", timeout=30)
+        return other
+
+    worker = interrupt(lambda pid: os.killpg(pid, signal.SIGKILL))
+    worker = interrupt(lambda pid: os.kill(pid, signal.SIGKILL))
+    frozen = worker
+    interrupt(lambda pid: os.killpg(pid, signal.SIGSTOP))
+    os.killpg(frozen.pid, signal.SIGKILL)
+    run = lab.only_run(event)
+    assert (run["status"], run["losses"], run["crashes"]) == ("running", 3, 0)
+    errors = [each["error"] for each in run["attempts"]]
+    assert errors[0] == "the worker was killed, or its host restarted"
+    assert errors[2] == "the worker died or lost its lease"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+def test_a_signal_to_all_processes_of_a_worker_is_no_crash(
+    lab: Lab, number: signal.Signals
+) -> None:
+    lab.start_web()
+    worker = lab.start_worker()
+    event = lab.start_note(20)
+    os.killpg(worker.pid, number)
+    lab.start_worker()
+    wait_until(lambda: len(lab.pids()) > 1, "the next attempt", timeout=30)
+    assert lab.only_run(event)["crashes"] == 0
+
+
+class Refusal:
+    """A trigger of PostgreSQL that refuses each end of an attempt of one application."""
+
+    def __init__(self, url: str) -> None:
+        """Connect to the database."""
+        self._connection = psycopg.connect(url, autocommit=True)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._connection.close()
+
+    def execute(self, *statements: str) -> None:
+        """Execute statements."""
+        for each in statements:
+            self._connection.execute(each.encode())
+
+    def begin(self, application: str) -> None:
+        """Refuse from now on."""
+        self.execute(
+            "CREATE FUNCTION refusal() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN RAISE EXCEPTION ''not this''; END'",
+            "CREATE TRIGGER refusal BEFORE UPDATE ON run FOR EACH ROW "
+            f"WHEN (OLD.state = 'running' AND NEW.application = '{application}') "
+            "EXECUTE FUNCTION refusal()",
+        )
+
+    def end(self) -> None:
+        """Refuse no more."""
+        self.execute("DROP TRIGGER refusal ON run")
+
+
+@pytest.fixture
+def refusal(postgres_url: str) -> Iterator[Refusal]:
+    """A refusal that has not begun."""
+    with closing(Refusal(postgres_url)) as refusal:
+        yield refusal
+
+
+def test_a_run_whose_end_the_database_refuses_does_not_stay_running(
+    lab: Lab, queue: str, postgres_url: str, refusal: Refusal
+) -> None:
+    lab.set_up(database_url=postgres_url, broker_url=RABBITMQ, queue=queue)
+    lab.start_web()
+    lab.start_worker(concurrency=1)
+    lab.wait_status(lab.start_note(0), "succeeded")
+    refusal.begin("note")
+    event = lab.start_note(0)
+    log = lab.log(1)
+    wait_until(lambda: "recovery.refused" in log.read_text(), "recovery")
+    for each in [lab.post(type="flaky").json["uuid"] for _ in range(3)]:
+        lab.wait_status(each, "succeeded")
+    assert lab.only_run(event)["status"] == "running"
+    refusal.end()
+    ended = time.monotonic()
+    lab.wait_status(event, "succeeded")
+    assert time.monotonic() - ended < 5
+    run = lab.only_run(event)
+    assert (run["losses"], len(run["attempts"])) == (1, 2)
+    assert run["attempts"][0]["error"] == "the worker could not record the outcome"
+    for name in ("outcome.lost", "recovery.refused"):
+        assert log.read_text().count(name) == 1
+
+
+def test_a_run_that_could_not_be_claimed_gets_another_wakeup(
+    lab: Lab, queue: str, postgres_url: str, refusal: Refusal
+) -> None:
+    lab.set_up(database_url=postgres_url, broker_url=RABBITMQ, queue=queue)
+    lab.start_web()
+    lab.start_worker(concurrency=1)
+    lab.wait_status(lab.start_note(0), "succeeded")
+    refusal.execute("BEGIN", "LOCK TABLE attempt IN ACCESS EXCLUSIVE MODE")
+    event = lab.post(type="note", data=0).json["uuid"]
+    wait_until(lambda: "claim.failed" in lab.log(1).read_text(), "the claim to fail")
+    refusal.execute("COMMIT")
+    unlocked = time.monotonic()
+    lab.wait_status(event, "succeeded")
+    assert time.monotonic() - unlocked < 5
+
+
 @pytest.mark.parametrize("whole", [False, True], ids=["main process", "all processes"])
-def test_a_worker_started_again_takes_back_what_the_dead_one_held(lab: Lab, *, whole: bool) -> None:
+def test_a_restarted_worker_recovers_the_runs_of_the_dead_one(lab: Lab, *, whole: bool) -> None:
     lab.start_web()
     worker = lab.start_worker()
     event = lab.start_note(2)
@@ -198,20 +302,20 @@ def test_a_worker_started_again_takes_back_what_the_dead_one_held(lab: Lab, *, w
     assert lab.only_run(event)["attempt"] == 2
 
 
-def elsewhere(lab: Lab) -> str:
-    """A worker's option that makes it know nothing of the others of this machine."""
-    other = lab.folder / "elsewhere.ini"
+def separate_config(lab: Lab) -> str:
+    """Write a configuration whose worker cannot see the locks of the others on this host."""
+    other = lab.folder / "separate.ini"
     text = (lab.folder / "config.ini").read_text()
-    other.write_text(text.replace("[worker]", "[worker]\ndirectory = elsewhere"))
+    other.write_text(text.replace("[worker]", "[worker]\ndirectory = separate"))
     return str(other)
 
 
-def test_the_runs_of_a_dead_worker_are_taken_up_when_its_lease_has_ended(lab: Lab) -> None:
+def test_the_runs_of_a_dead_worker_are_recovered_after_its_lease(lab: Lab) -> None:
     lab.start_web()
     worker = lab.start_worker()
     event = lab.start_note(1)
     [first] = lab.pids()
-    lab.start_worker(DISPATCHER_CONFIG=elsewhere(lab))
+    lab.start_worker(DISPATCHER_CONFIG=separate_config(lab))
     os.killpg(worker.pid, signal.SIGKILL)
     killed = time.monotonic()
     wait_until(lambda: len(lab.pids()) > 1, "the second attempt")
@@ -220,18 +324,18 @@ def test_the_runs_of_a_dead_worker_are_taken_up_when_its_lease_has_ended(lab: La
     lab.wait_status(event, "succeeded")
 
 
-def test_a_frozen_worker_loses_what_it_ran_and_records_nothing(lab: Lab) -> None:
+def test_a_frozen_worker_loses_its_run_and_records_nothing(lab: Lab) -> None:
     lab.start_web()
     worker = lab.start_worker()
     event = lab.start_note(30)
     [first] = lab.pids()
-    lab.start_worker(DISPATCHER_CONFIG=elsewhere(lab))
+    lab.start_worker(DISPATCHER_CONFIG=separate_config(lab))
     os.killpg(worker.pid, signal.SIGSTOP)
     wait_until(lambda: len(lab.pids()) > 1, "the second attempt")
     assert not alive(first)
     os.killpg(worker.pid, signal.SIGCONT)
     number = lab.processes.index(worker)
-    wait_until(lambda: "no longer ours" in lab.log(number).read_text(), "the thawed process")
+    wait_until(lambda: "outcome.refused" in lab.log(number).read_text(), "the thawed process")
     run = lab.only_run(event)
     assert (run["status"], run["attempt"], alive(lab.pids()[1])) == ("running", 2, True)
     cancelled = http(f"{lab.url}/runs/{run['uuid']}/cancel", b"")
@@ -258,7 +362,7 @@ def test_a_running_attempt_is_cancelled_within_two_seconds(lab: Lab) -> None:
     lab.wait_status(event, "cancelled")
 
 
-def test_a_failed_attempt_is_tried_again_and_an_event_replayed(lab: Lab) -> None:
+def test_a_failed_attempt_is_retried_and_an_event_replayed(lab: Lab) -> None:
     lab.start_web()
     lab.start_worker()
     event = lab.post(type="flaky").json["uuid"]
@@ -274,7 +378,7 @@ def test_a_failed_attempt_is_tried_again_and_an_event_replayed(lab: Lab) -> None
     ]
 
 
-def test_a_limit_holds_over_several_workers_and_web_servers(lab: Lab) -> None:
+def test_a_limit_holds_across_workers(lab: Lab) -> None:
     lab.start_web()
     for _ in range(2):
         lab.start_worker()
@@ -284,7 +388,7 @@ def test_a_limit_holds_over_several_workers_and_web_servers(lab: Lab) -> None:
     assert (lab.folder / "one").read_text().split() == ["+", "-"] * 10
 
 
-def test_an_application_goes_to_the_workers_of_its_queue(lab: Lab, queue: str) -> None:
+def test_an_application_runs_on_the_workers_of_its_queue(lab: Lab, queue: str) -> None:
     lab.start_web()
     lab.start_worker()
     event = lab.post(type="other").json["uuid"]
@@ -294,7 +398,7 @@ def test_an_application_goes_to_the_workers_of_its_queue(lab: Lab, queue: str) -
     lab.wait_status(event, "succeeded")
 
 
-def test_work_goes_on_when_the_broker_is_back(
+def test_work_continues_when_the_broker_is_back(
     site: Site, queue: str, rabbitmq_url: str, proxy: Proxy
 ) -> None:
     proxy.target = urlsplit(rabbitmq_url).port or 5672
@@ -317,33 +421,57 @@ def test_work_goes_on_when_the_broker_is_back(
     assert time.monotonic() - back < 5
 
 
-def test_what_runs_goes_on_while_the_database_is_away_for_longer_than_a_lease(
-    site: Site, queue: str, rabbitmq_url: str, postgres_url: str, proxy: Proxy
+@pytest.mark.parametrize("kind", ["postgres", "mysql"])
+def test_runs_survive_a_database_outage_longer_than_a_lease(
+    lab: Lab, queue: str, kind: str
 ) -> None:
-    server = urlsplit(postgres_url)
-    proxy.target = server.port or 5432
-    proxy.up()
-    lab = Lab(site.folder)
-    lab.processes = site.processes
-    url = server._replace(netloc=f"{server.username}@127.0.0.1:{proxy.port}").geturl()
-    lab.set_up(database_url=url, broker_url=rabbitmq_url, queue=queue)
-    lab.start_web()
-    lab.start_worker()
-    short, long = lab.start_note(1), lab.start_note(8)
-    proxy.down()
-    gone = time.monotonic()
-    refused = lab.post(type="note", data=0, id="refused")
-    assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
-    wait_until(lambda: time.monotonic() - gone > 7, "the end of a lease")
-    proxy.up()
-    assert lab.post(type="note", data=0, id="refused").json["duplicate"] is False
-    for event in (short, long):
-        lab.wait_status(event, "succeeded")
-        assert lab.only_run(event)["attempt"] == 1
+    with TemporaryDirectory() as name, ExitStack() as stack:
+        Path(name).chmod(0o755)  # the server may run as another user
+        server = private(kind, Path(name))
+        stack.enter_context(running(server))
+        lab.set_up(database_url=server.url, broker_url=RABBITMQ, queue=queue)
+        lab.start_web()
+        lab.start_worker()
+        stack.callback(lab.kill_all)  # before the server
+        short, long = lab.start_note(1), lab.start_note(8)
+        asyncio.run(server.stop(server.fast_stop))
+        stopped = time.monotonic()
+        refused = lab.post(type="note", data=0, id="refused")
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+        wait_until(lambda: time.monotonic() - stopped > 7, "the end of a lease")
+        asyncio.run(server.start())
+
+        def accepted() -> Any:  # noqa: ANN401 - JSON
+            response = lab.post(type="note", data=0, id="refused")
+            return response.json if response.status == 202 else None
+
+        assert wait_until(accepted, "the database")["duplicate"] is False
+        for event in (short, long):
+            lab.wait_status(event, "succeeded")
+            assert lab.only_run(event)["attempt"] == 1, lab.logs()
     assert len(lab.pids()) == 3
 
 
-def test_no_file_of_a_dead_worker_stays(lab: Lab) -> None:
+def test_a_worker_whose_proxy_refuses_it_ends_its_application_in_time(
+    lab: Lab, queue: str, postgres_url: str
+) -> None:
+    with proxied(postgres_url) as (proxy, url):
+        lab.set_up(database_url=url, broker_url=RABBITMQ, queue=queue)
+        lab.start_web()
+        lab.start_worker()
+        event = lab.start_note(6)
+        [pid] = lab.pids()
+        proxy.down()
+        cut = time.monotonic()
+        wait_until(lambda: not alive(pid), "the end of the application")
+        assert time.monotonic() - cut < 5, "another host may have started the next attempt"
+        proxy.up()
+        lab.wait_status(event, "succeeded")
+        run = lab.only_run(event)
+    assert (run["attempt"], run["losses"]) == (2, 1)
+
+
+def test_files_of_a_dead_worker_are_removed(lab: Lab) -> None:
     lab.start_web()
     worker = lab.start_worker()
     lab.wait_status(lab.start_note(0), "succeeded")
@@ -351,7 +479,8 @@ def test_no_file_of_a_dead_worker_stays(lab: Lab) -> None:
     worker.wait()
     second = lab.start_worker()
     lab.wait_status(lab.start_note(0), "succeeded")
+    runs = lab.folder / "runs"
+    wait_until(lambda: len(list(runs.glob("*.lock"))) == 1, "recovery to find the dead worker")
     second.terminate()
     second.wait(30)
-    runs = lab.folder / "runs"
     wait_until(lambda: not list(runs.iterdir()), "an empty folder")

@@ -1,4 +1,4 @@
-"""Three tiers on every broker and every database: what is posted runs, and shows what it said."""
+"""Web tier, broker and worker, on every broker and database."""
 
 import json
 import signal
@@ -7,7 +7,7 @@ import socket
 from kombu import Connection
 from kombu.pidbox import Mailbox
 
-from tests.support import Site, http, wait_until
+from harness import Site, http, wait_until
 
 CONFIG = """
 [database]
@@ -71,10 +71,10 @@ def test_a_batch_is_accepted_once(
         ]
 
 
-def test_a_worker_of_the_same_name_starts_beside_a_frozen_one(
+def test_a_worker_starts_despite_a_frozen_one_of_the_same_name(
     site: Site, broker_url: str, queue: str
 ) -> None:
-    """As when a host's service is started again while what it was still holds its connection."""
+    # A restarted service may find its frozen predecessor still connected to the broker.
     site.configure(f"[celery]\nbroker_url = {broker_url}\nqueue = {queue}\n")
     site.start_web()
     first = site.start_worker("-n", f"{queue}@%h")
@@ -85,10 +85,10 @@ def test_a_worker_of_the_same_name_starts_beside_a_frozen_one(
     assert site.wait_status(uuid, "succeeded", timeout=60)["result"] == 4
 
 
-def test_an_installation_minds_no_other_on_its_broker(
+def test_other_celery_programs_on_the_broker_are_ignored(
     site: Site, rabbitmq_url: str, queue: str
 ) -> None:
-    """Another program of Celery's may have a worker of the same name, with a mailbox of its own."""
+    # Another Celery program may have a worker of the same name, with its own mailbox.
     name = f"{queue}@{socket.gethostname()}"
     with Connection(rabbitmq_url) as other:
         mailbox = Mailbox("celery", type="fanout", connection=other)

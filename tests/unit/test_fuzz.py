@@ -1,4 +1,4 @@
-"""The seeds of the fuzz run, what it has found among them: each is read in time, or refused."""
+"""The fuzz seeds, including past findings: each is parsed or rejected in time."""
 
 from pathlib import Path
 
@@ -14,18 +14,18 @@ def test_every_target_has_seeds() -> None:
     assert {seed.parent.name for seed in SEEDS} == set(targets.TARGETS)
 
 
-def test_what_stands_between_two_marks_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    fed: list[bytes] = []
-    monkeypatch.setattr(targets, "TARGETS", {"kept": fed.append})
+def test_the_part_between_two_marks_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs: list[bytes] = []
+    monkeypatch.setattr(targets, "TARGETS", {"kept": inputs.append})
     for text in (b"a~bc~d", b"a~bc", b"~~a", b"~a~b~"):
         targets.try_input("kept", text)
-    assert len(fed[0]) == 64 * 1024
-    assert fed[0].startswith(b"abcbc")
-    assert fed[0].endswith(b"bcd")
-    assert fed[1:] == [b"a~bc", b"~~a", b"~a~b~"]
+    assert len(inputs[0]) == 64 * 1024
+    assert inputs[0].startswith(b"abcbc")
+    assert inputs[0].endswith(b"bcd")
+    assert inputs[1:] == [b"a~bc", b"~~a", b"~a~b~"]
 
 
-def test_an_input_that_takes_too_long_is_a_finding() -> None:
+def test_a_slow_input_is_a_finding() -> None:
     with pytest.raises(targets.SlowError):
         targets.try_input("json", b"[1]", 0.0)
 

@@ -1,4 +1,4 @@
-"""An adapter: a proof, then a body in JSON, then events."""
+"""Adapters: authentication, then JSON, then events."""
 
 import hashlib
 import hmac
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacifica.dispatcher.adapters import GENERIC, KINDS, Templates, adapter
-from pacifica.dispatcher.adapters.templates import templates
+from pacifica.dispatcher.adapters import GENERIC, KINDS, Templates, make_adapter
+from pacifica.dispatcher.adapters.templates import parse_templates
 from pacifica.dispatcher.errors import (
     DispatcherError,
     EventError,
@@ -19,16 +19,18 @@ from pacifica.dispatcher.errors import (
 from pacifica.dispatcher.events import strict_json
 
 NOW = 1_795_453_057.0
-ANY = Templates(id=templates("{data.id}"), source=templates("/any"), type=templates("t"))
-OPEN = adapter("any", GENERIC, None, ANY)
-BEARER = adapter("any", GENERIC, KINDS[GENERIC]("hush"), ANY)
-HEADERS = [("Content-Type", "application/json"), ("Authorization", "Bearer hush")]
+ANY = Templates(
+    id=parse_templates("{data.id}"), source=parse_templates("/any"), type=parse_templates("t")
+)
+OPEN = make_adapter("any", GENERIC, None, ANY)
+BEARER = make_adapter("any", GENERIC, KINDS[GENERIC]("secret"), ANY)
+HEADERS = [("Content-Type", "application/json"), ("Authorization", "Bearer secret")]
 
 
 @pytest.mark.parametrize(
     "content_type", ["application/json", "application/json; charset=UTF-8", "application/x+json"]
 )
-def test_a_delivery_is_json(content_type: str) -> None:
+def test_a_json_delivery_is_accepted(content_type: str) -> None:
     [event] = OPEN.receive(content_type, b'{"id": "\xc3\xa4"}', [], NOW).events
     assert event.id == "ä"
 
@@ -37,7 +39,7 @@ def test_a_delivery_is_json(content_type: str) -> None:
     "content_type",
     ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1"],
 )
-def test_what_says_that_it_is_no_json_is_refused(content_type: str) -> None:
+def test_an_unsupported_content_type_is_rejected(content_type: str) -> None:
     with pytest.raises(UnsupportedFormatError, match=r"application/json|charset"):
         OPEN.receive(content_type, b'{"id": "1"}', [], NOW)
 
@@ -45,39 +47,44 @@ def test_what_says_that_it_is_no_json_is_refused(content_type: str) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "it is not JSON: Expecting value"),
-        (b'{"id": ', "it is not JSON"),
-        (b'{"id": "\xff"}', "it is not UTF-8"),
-        (b'{"id": 1, "id": 2}', "stands twice"),
-        (b'{"id": NaN}', "NaN is no JSON number"),
-        (b"[" * 100_000, "it is nested deeper|it is not JSON"),
-        (b'{"id": 1, "a": %b}' % (b"[" * 127 + b"]" * 127), "it is nested deeper than 127 levels"),
+        (b"", "Invalid JSON: Expecting value"),
+        (b'{"id": ', "Invalid JSON"),
+        (b'{"id": "\xff"}', "Invalid UTF-8"),
+        (b'{"id": 1, "id": 2}', "duplicate member name"),
+        (b'{"id": NaN}', "NaN is not a JSON number"),
+        (b"[" * 100_000, "JSON is nested deeper|Invalid JSON"),
+        (
+            b'{"id": 1, "a": %b}' % (b"[" * 127 + b"]" * 127),
+            "JSON is nested deeper than 127 levels",
+        ),
     ],
 )
-def test_what_is_no_json_is_refused(body: bytes, message: str) -> None:
+def test_invalid_json_is_rejected(body: bytes, message: str) -> None:
     with pytest.raises(EventError, match=message):
         OPEN.receive("application/json", body, [], NOW)
 
 
-def test_the_deepest_body_that_is_taken_makes_an_event_that_can_be_read_again() -> None:
+def test_the_event_of_the_deepest_body_can_be_parsed() -> None:
     body = b'{"id": 1, "a": %b}' % (b"[" * 126 + b"]" * 126)
     [event] = OPEN.receive("application/json", body, [], NOW).events
     strict_json.loads(event.sent)
 
 
-def test_the_proof_is_asked_for_before_anything_is_read() -> None:
+def test_authentication_comes_first() -> None:
     with pytest.raises(SignatureError):
         BEARER.receive("text/plain", b"\xff", [], NOW)
     [event] = BEARER.receive("application/json", b'{"id": 1}', HEADERS, NOW).events
     assert event.id == "1"
 
 
-def test_github_signs_a_form_too_which_is_refused_with_what_to_set() -> None:
+def test_a_form_from_github_is_rejected_with_the_remedy() -> None:
     body = b"payload=%7B%7D"
-    signature = hmac.new(b"hush", body, hashlib.sha256).hexdigest()
+    signature = hmac.new(b"secret", body, hashlib.sha256).hexdigest()
     headers = [("X-Hub-Signature-256", f"sha256={signature}")]
-    hub = adapter("hub", "github", KINDS["github"]("hush"), None)
-    with pytest.raises(UnsupportedFormatError, match="must be application/json"):
+    hub = make_adapter("hub", "github", KINDS["github"]("secret"), None)
+    with pytest.raises(
+        UnsupportedFormatError, match="configure the sender to use application/json"
+    ):
         hub.receive("application/x-www-form-urlencoded", body, headers, NOW)
 
 
@@ -95,11 +102,11 @@ BODIES = st.binary() | st.sampled_from(
     ),
     BODIES,
 )
-def test_of_any_request_only_our_errors_come_out(
+def test_any_request_raises_only_dispatcher_errors(
     kind: str, secret: str | None, headers: Iterable[tuple[str, str]], body: bytes
 ) -> None:
     scheme = None if secret is None else KINDS[kind](secret)
-    made = adapter("a", kind, scheme, ANY if kind == GENERIC else None)
+    made = make_adapter("a", kind, scheme, ANY if kind == GENERIC else None)
     try:
         made.receive("application/json", body, headers, NOW)
     except DispatcherError:

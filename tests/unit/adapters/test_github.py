@@ -1,10 +1,10 @@
-"""GitHub's deliveries, in the form of its documentation."""
+"""Deliveries of GitHub, as in its documentation."""
 
 import pytest
 
 from pacifica.dispatcher.adapters import github
 from pacifica.dispatcher.events import Event, Json
-from tests.unit.adapters.conftest import delivered, made, missing
+from tests.unit.adapters.deliveries import delivery, made, missing
 
 TOOLS = "https://api.github.com/repos/lab/tools"
 ADA = "https://api.github.com/users/ada"
@@ -21,14 +21,16 @@ COMMON: dict[str, Json] = {"repository": REPOSITORY, "sender": {"login": "ada", 
 
 
 def of(name: str, body: Json) -> dict[str, Json]:
-    """The attributes of an event of GitHub's, but its id."""
-    attributes = made(github.read, body, X_GitHub_Event=name, X_GitHub_Delivery="d-1")
+    """Return the attributes of a GitHub event without its id."""
+    attributes = made(
+        github.convert_github_delivery, body, X_GitHub_Event=name, X_GitHub_Delivery="d-1"
+    )
     assert attributes.pop("id") == "d-1"
     return attributes
 
 
 def expected(type_: str, source: str = TOOLS, **more: Json) -> dict[str, Json]:
-    """Attributes."""
+    """Return the expected attributes."""
     return {"type": f"com.github.{type_}", "source": source, **more}
 
 
@@ -146,9 +148,7 @@ DOCUMENTED: list[tuple[str, dict[str, Json], dict[str, Json]]] = [
 @pytest.mark.parametrize(
     ("name", "body", "attributes"), DOCUMENTED, ids=[str(each[2]["type"]) for each in DOCUMENTED]
 )
-def test_an_event_of_the_document(
-    name: str, body: dict[str, Json], attributes: dict[str, Json]
-) -> None:
+def test_a_documented_event(name: str, body: dict[str, Json], attributes: dict[str, Json]) -> None:
     assert of(name, {**COMMON, **body}) == attributes
 
 
@@ -159,9 +159,7 @@ def test_an_event_of_the_document(
         ({"action": None}, expected("workflow_run")),
     ],
 )
-def test_an_event_that_the_document_lacks(
-    body: dict[str, Json], attributes: dict[str, Json]
-) -> None:
+def test_an_undocumented_event(body: dict[str, Json], attributes: dict[str, Json]) -> None:
     assert of("workflow_run", {**COMMON, **body}) == attributes
 
 
@@ -172,28 +170,28 @@ def test_an_event_that_the_document_lacks(
         ({"sender": {"url": ADA}}, ADA),
     ],
 )
-def test_an_event_of_no_repository(body: dict[str, Json], source: str) -> None:
+def test_an_event_without_a_repository(body: dict[str, Json], source: str) -> None:
     team: dict[str, Json] = {"action": "created", "team": {"id": 6}}
     assert of("team", {**team, **body}) == expected("team.created", source, subject="6")
 
 
-def test_a_ping_is_no_event() -> None:
-    ping = delivered({"zen": "Half measures.", "hook_id": 1}, X_GitHub_Event="ping")
-    received = github.read(ping)
+def test_a_ping_has_no_event() -> None:
+    ping = delivery({"zen": "Half measures.", "hook_id": 1}, X_GitHub_Event="ping")
+    received = github.convert_github_delivery(ping)
     assert (received.events, received.batch) == ((), True)
 
 
-def test_what_is_missing_is_named() -> None:
-    assert missing(github.read, COMMON) == {
-        "/type": "this is made of the header X-GitHub-Event, which is not there"
+def test_missing_parts_are_named() -> None:
+    assert missing(github.convert_github_delivery, COMMON) == {
+        "/type": "is required, but the delivery has no value for header X-GitHub-Event"
     }
-    assert missing(github.read, {}, X_GitHub_Event="push") == {
-        "/id": "this is made of the header X-GitHub-Delivery, which is not there",
-        "/source": "this is made of {data.repository.url} or {data.organization.url} or "
-        "{data.sender.url}, which is not there",
+    assert missing(github.convert_github_delivery, {}, X_GitHub_Event="push") == {
+        "/id": "is required, but the delivery has no value for header X-GitHub-Delivery",
+        "/source": "is required, but the delivery has no value for {data.repository.url} or "
+        "{data.organization.url} or {data.sender.url}",
     }
 
 
-def test_a_header_that_is_not_utf_8_is_refused() -> None:
+def test_a_header_that_is_not_utf_8_is_rejected() -> None:
     event = Event({"xgithubevent": "push", "xgithubdelivery": "d\udcff"}, COMMON, "{}")
-    assert missing(lambda _: github.read(event), None).keys() == {"/id"}
+    assert missing(lambda _: github.convert_github_delivery(event), None).keys() == {"/id"}

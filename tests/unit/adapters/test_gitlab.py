@@ -1,10 +1,10 @@
-"""GitLab's deliveries, in the form of its documentation."""
+"""Deliveries of GitLab, as in its documentation."""
 
 import pytest
 
 from pacifica.dispatcher.adapters import gitlab
 from pacifica.dispatcher.events import Json
-from tests.unit.adapters.conftest import made, missing
+from tests.unit.adapters.deliveries import made, missing
 
 TOOLS = "https://gitlab.example.org/lab/tools"
 INSTANCE = "https://gitlab.example.org"
@@ -12,19 +12,21 @@ COMMON: dict[str, Json] = {"project": {"web_url": TOOLS}, "repository": {"homepa
 
 
 def of(body: dict[str, Json]) -> dict[str, Json]:
-    """The attributes of an event of GitLab's, but its id."""
-    attributes = made(gitlab.read, body, Idempotency_Key="k-1", X_Gitlab_Instance=INSTANCE)
+    """Return the attributes of a GitLab event without its id."""
+    attributes = made(
+        gitlab.convert_gitlab_delivery, body, Idempotency_Key="k-1", X_Gitlab_Instance=INSTANCE
+    )
     assert attributes.pop("id") == "k-1"
     return attributes
 
 
 def expected(type_: str, source: str = TOOLS, **more: Json) -> dict[str, Json]:
-    """Attributes."""
+    """Return the expected attributes."""
     return {"type": f"com.gitlab.{type_}", "source": source, **more}
 
 
 def note(on: str, **more: Json) -> dict[str, Json]:
-    """A comment."""
+    """Return a comment."""
     attributes: dict[str, Json] = {
         "id": 1243,
         "noteable_type": on,
@@ -35,7 +37,7 @@ def note(on: str, **more: Json) -> dict[str, Json]:
 
 
 def thing(kind: str, **attributes: Json) -> dict[str, Json]:
-    """An event whose attributes are those of an object."""
+    """Return an event on an object with these attributes."""
     return {"object_kind": kind, "object_attributes": attributes}
 
 
@@ -75,7 +77,7 @@ DOCUMENTED = [
 @pytest.mark.parametrize(
     ("body", "attributes"), DOCUMENTED, ids=[str(each[1]["type"]) for each in DOCUMENTED]
 )
-def test_an_event_of_the_document(body: dict[str, Json], attributes: dict[str, Json]) -> None:
+def test_a_documented_event(body: dict[str, Json], attributes: dict[str, Json]) -> None:
     assert of({**COMMON, **body}) == attributes
 
 
@@ -93,9 +95,7 @@ def test_an_event_of_the_document(body: dict[str, Json], attributes: dict[str, J
         ),
     ],
 )
-def test_an_event_that_the_document_lacks(
-    body: dict[str, Json], attributes: dict[str, Json]
-) -> None:
+def test_an_undocumented_event(body: dict[str, Json], attributes: dict[str, Json]) -> None:
     assert of(body) == attributes
 
 
@@ -107,17 +107,17 @@ def test_an_event_that_the_document_lacks(
         ({"X_Gitlab_Webhook_UUID": "u", "X_Gitlab_Event_UUID": "e"}, "u"),
     ],
 )
-def test_the_id_is_one_that_gitlab_sends(headers: dict[str, str], id_: str) -> None:
+def test_the_id_comes_from_a_header(headers: dict[str, str], id_: str) -> None:
     push: dict[str, Json] = {**COMMON, "object_kind": "push"}
-    assert made(gitlab.read, push, **headers)["id"] == id_
+    assert made(gitlab.convert_gitlab_delivery, push, **headers)["id"] == id_
 
 
-def test_what_is_missing_is_named() -> None:
-    found = missing(gitlab.read, {}, X_Gitlab_Event_UUID="e")
+def test_missing_parts_are_named() -> None:
+    found = missing(gitlab.convert_gitlab_delivery, {}, X_Gitlab_Event_UUID="e")
     assert found.keys() == {"/id", "/source", "/type"}
-    assert "the header Idempotency-Key" in found["/id"]
+    assert "header Idempotency-Key" in found["/id"]
 
 
-def test_a_time_that_is_none_is_refused() -> None:
+def test_an_invalid_time_is_rejected() -> None:
     merged: dict[str, Json] = {**COMMON, **thing("merge_request", created_at="yesterday")}
-    assert missing(gitlab.read, merged, Idempotency_Key="k").keys() == {"/time"}
+    assert missing(gitlab.convert_gitlab_delivery, merged, Idempotency_Key="k").keys() == {"/time"}

@@ -1,20 +1,23 @@
-"""Header values by the letters and digits of their names."""
+"""Keys of header values."""
 
 import pytest
 
-from pacifica.dispatcher.adapters.headers import by_key, key
+from pacifica.dispatcher.adapters.headers import header_key, headers_by_key
 
 
 @pytest.mark.parametrize(
     ("name", "found"),
     [("X-GitHub-Event", "xgithubevent"), ("webhook-id", "webhookid"), ("X_A.1", "xa1")],
 )
-def test_a_name_keeps_its_letters_and_digits(name: str, found: str) -> None:
-    assert key(name) == found
+def test_a_key_has_only_lower_case_letters_and_digits(name: str, found: str) -> None:
+    assert header_key(name) == found
 
 
-def test_fields_of_one_name_are_joined() -> None:
-    assert by_key([("X-A", "1"), ("Host", "h"), ("x-a", "2")]) == {"xa": "1, 2", "host": "h"}
+def test_same_named_fields_are_joined() -> None:
+    assert headers_by_key([("X-A", "1"), ("Host", "h"), ("x-a", "2")]) == {
+        "xa": "1, 2",
+        "host": "h",
+    }
 
 
 @pytest.mark.parametrize(
@@ -22,4 +25,4 @@ def test_fields_of_one_name_are_joined() -> None:
 )
 def test_a_value_is_utf_8(sent: bytes, found: str | bytes) -> None:
     expected = found if isinstance(found, str) else found.decode()
-    assert by_key([("X-A", sent.decode("latin-1"))]) == {"xa": expected}
+    assert headers_by_key([("X-A", sent.decode("latin-1"))]) == {"xa": expected}

@@ -1,4 +1,4 @@
-"""Notifications of S3 and MinIO, in the form of their documentation and code."""
+"""Notifications of S3 and MinIO, as in their documentation and code."""
 
 import json
 from typing import Any
@@ -8,11 +8,11 @@ import pytest
 from pacifica.dispatcher.adapters import s3
 from pacifica.dispatcher.errors import MAX_PROBLEMS, EventError
 from pacifica.dispatcher.events import Event, Json
-from tests.unit.adapters.conftest import delivered, missing
+from tests.unit.adapters.deliveries import delivery, missing
 
 
 def amazon(key: str = "scans/a+b.raw", **more: Json) -> dict[str, Any]:
-    """A record of S3's."""
+    """Return a record of Amazon S3."""
     return {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
@@ -32,7 +32,7 @@ def amazon(key: str = "scans/a+b.raw", **more: Json) -> dict[str, Any]:
 
 
 def minio(key: str = "a.raw", **response: str) -> dict[str, Any]:
-    """A record of MinIO's."""
+    """Return a record of MinIO."""
     return amazon(
         key,
         eventSource="minio:s3",
@@ -43,19 +43,19 @@ def minio(key: str = "a.raw", **response: str) -> dict[str, Any]:
 
 
 def events(*records: Json) -> tuple[Event, ...]:
-    """The events of a notification with these records."""
-    received = s3.read(delivered({"Records": list(records)}))
+    """Return the events of a notification with these records."""
+    received = s3.convert_s3_notification(delivery({"Records": list(records)}))
     assert received.batch
     return received.events
 
 
-def test_a_record_of_amazons() -> None:
+def test_a_record_of_amazon() -> None:
     [event] = events(amazon())
     assert event.data == amazon()
     assert dict(event.attributes) == {
         "specversion": "1.0",
         "datacontenttype": "application/json",
-        "id": "C3D13FE5.FMyUVURI/xTWv=.758666c8fa77865b",  # for good: a repeat is known by it
+        "id": "C3D13FE5.FMyUVURI/xTWv=.758666c8fa77865b",  # must stay the same across releases
         "source": "aws:s3.us-west-2.lab",
         "type": "com.amazonaws.s3.ObjectCreated:Put",
         "subject": "scans/a+b.raw",
@@ -70,40 +70,40 @@ def test_a_record_of_amazons() -> None:
         ({"x-amz-request-id": "17AB"}, "17AB."),
         ({"x-amz-request-id": "", "x-amz-id-2": ""}, ""),
     ],
-    ids=["today", "of old", "of no request, such as an expiry"],
+    ids=["current", "older", "without a request, such as an expiry"],
 )
-def test_a_record_of_minios(response: dict[str, str], beginning: str) -> None:
+def test_a_record_of_minio(response: dict[str, str], beginning: str) -> None:
     [event] = events(minio(**response))
     assert event.id.removeprefix(beginning).isalnum()
     assert event.source == "minio:s3..lab"
     assert event.type == "com.amazonaws.s3.ObjectCreated:Put"
 
 
-def test_the_records_of_one_request_are_different_events() -> None:
+def test_records_of_one_request_have_different_ids() -> None:
     names = ("ObjectRemoved:Delete", "ObjectRemoved:DeleteMarkerCreated")
     records = [amazon(key, eventName=name) for key in ("a", "b") for name in names]
     assert len({each.id for each in events(*records)}) == 4
 
 
-def test_a_record_that_comes_again_is_the_same_event() -> None:
+def test_a_repeated_record_has_the_same_id() -> None:
     alone, among = events(amazon()), events(amazon("x"), amazon())
     assert alone[0].id == among[1].id
 
 
-def test_a_record_is_kept_character_by_character() -> None:
+def test_a_record_is_kept_unchanged() -> None:
     record = json.dumps(amazon()).replace("1024", "1.024e3 ")
     sent = f'{{"a": [{{"Records": 1}}], "Records" : [ {record} ,{record}], "Key": ""}}'
-    first, _ = s3.read(Event({}, json.loads(sent), sent)).events
+    first, _ = s3.convert_s3_notification(Event({}, json.loads(sent), sent)).events
     assert first.sent.endswith(f'"data": {record}}}')
 
 
-def test_the_test_of_s3_is_no_event() -> None:
+def test_the_test_notification_has_no_event() -> None:
     test = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "lab", "RequestId": "55"}
-    received = s3.read(delivered(dict(test)))
+    received = s3.convert_s3_notification(delivery(dict(test)))
     assert (received.events, received.batch) == ((), True)
 
 
-def test_no_records_are_no_events() -> None:
+def test_an_empty_notification_has_no_event() -> None:
     assert events() == ()
 
 
@@ -111,9 +111,9 @@ def test_no_records_are_no_events() -> None:
     "body",
     [{}, [], None, 1, "Records", [amazon()], {"Records": None}, {"Records": {}}, {"records": []}],
 )
-def test_what_is_no_notification_is_refused(body: Json) -> None:
+def test_an_invalid_notification_is_rejected(body: Json) -> None:
     with pytest.raises(EventError, match="Records"):
-        s3.read(delivered(body))
+        s3.convert_s3_notification(delivery(body))
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_what_is_no_notification_is_refused(body: Json) -> None:
         (amazon("a\0"), {"/1/subject"}),
     ],
 )
-def test_a_bad_record_is_named_by_its_index(record: Json, places: set[str]) -> None:
-    assert missing(s3.read, {"Records": [amazon(), record]}).keys() == places
+def test_an_invalid_record_is_named_by_its_index(record: Json, places: set[str]) -> None:
+    assert missing(s3.convert_s3_notification, {"Records": [amazon(), record]}).keys() == places
 
 
-def test_of_very_many_problems_some_are_named() -> None:
-    assert len(missing(s3.read, {"Records": [1] * 1000})) == MAX_PROBLEMS
+def test_the_number_of_problems_is_limited() -> None:
+    assert len(missing(s3.convert_s3_notification, {"Records": [1] * 1000})) == MAX_PROBLEMS

@@ -1,10 +1,10 @@
-"""Stripe's deliveries, in the form of its documentation."""
+"""Deliveries of Stripe, as in its documentation."""
 
 import pytest
 
 from pacifica.dispatcher.adapters.stripe import EVENT
 from pacifica.dispatcher.events import Json
-from tests.unit.adapters.conftest import made, missing
+from tests.unit.adapters.deliveries import made, missing
 
 SNAPSHOT: dict[str, Json] = {
     "id": "evt_1",
@@ -59,15 +59,15 @@ THIN: dict[str, Json] = {
             },
         ),
     ],
-    ids=["a snapshot", "of a connected account, about nothing with an id", "a thin event"],
+    ids=["a snapshot", "a connected account and an object without an id", "a thin event"],
 )
 def test_an_event(body: dict[str, Json], attributes: dict[str, Json]) -> None:
-    assert made(EVENT.read, body) == attributes
+    assert made(EVENT.convert, body) == attributes
 
 
 @pytest.mark.parametrize("body", [{}, [], "evt_1", None, {"id": None, "type": None}])
-def test_what_is_missing_is_named(body: Json) -> None:
-    assert missing(EVENT.read, body) == {
-        "/id": "this is made of {data.id}, which is not there",
-        "/type": "this is made of com.stripe.{data.type}, which is not there",
+def test_missing_parts_are_named(body: Json) -> None:
+    assert missing(EVENT.convert, body) == {
+        "/id": "is required, but the delivery has no value for {data.id}",
+        "/type": "is required, but the delivery has no value for com.stripe.{data.type}",
     }

@@ -1,4 +1,4 @@
-"""The HTTP client: what it asks, and what answers are to it."""
+"""The client of a dispatcher: requests and errors."""
 
 import base64
 import socket
@@ -9,138 +9,141 @@ from uuid import UUID
 import pytest
 import trustme
 
+from harness import free_port
 from pacifica.dispatcher.cli.client import (
     Client,
-    NothingThereError,
+    InvalidError,
     RefusedError,
     ServerError,
+    UnknownError,
     UnreachableError,
     UrlError,
-    WrongError,
 )
-from tests.support import free_port
-from tests.unit.cli.conftest import EVENT, Said, Server, problem
+from tests.unit.cli.documents import EVENT
+from tests.unit.cli.fake_server import Reply, Server, problem
 
 _CUT_OFF = {"Content-Length": "100", "Connection": "close"}
 
 
-def test_a_document_is_asked_for(server: Server) -> None:
-    server.says["GET /thing"] = Said({"uuid": "1"})
+def test_a_document_is_requested(server: Server) -> None:
+    server.replies["GET /thing"] = Reply({"uuid": "1"})
     assert Client(server.url).get("/thing", "uuid", {"a": "b c"}) == {"uuid": "1"}
-    [sent] = server.sent
+    [sent] = server.requests
     assert sent.path == "/thing?a=b+c"
     assert sent.headers["Accept"] == "application/json"
 
 
 def test_a_body_is_posted(server: Server) -> None:
-    server.says["POST /receive"] = Said({"uuid": "1"}, 202)
+    server.replies["POST /receive"] = Reply({"uuid": "1"}, 202)
     Client(server.url).post("/receive", "uuid", b"{}", "application/cloudevents+json")
-    [sent] = server.sent
+    [sent] = server.requests
     assert (sent.body, sent.headers["Content-Type"]) == (b"{}", "application/cloudevents+json")
 
 
-def test_a_server_may_stand_below_a_path_behind_a_password(server: Server) -> None:
-    server.says["GET /below/here/thing"] = Said({"uuid": "1"})
+def test_a_url_may_have_a_path_and_a_password(server: Server) -> None:
+    server.replies["GET /below/here/thing"] = Reply({"uuid": "1"})
     host = server.url.removeprefix("http://")
     client = Client(f"http://me:se%40cret@{host}/below/here/")
     client.get("/thing", "uuid")
-    authorization = server.sent[0].headers["Authorization"]
+    authorization = server.requests[0].headers["Authorization"]
     assert base64.b64decode(authorization.removeprefix("Basic ")) == b"me:se@cret"
     assert "cret" not in client.url
 
 
 def test_pages_are_followed_to_the_last_one(server: Server) -> None:
-    """A page may be empty and not be the last; the path of the link is the server's own."""
-    server.says["GET /below/events?limit=2"] = Said(
+    # A page may be empty and not the last. The path of the link is the server's own.
+    server.replies["GET /below/events?limit=2"] = Reply(
         {"events": [{"uuid": "1"}, {"uuid": "2"}]},
         headers={"Link": '</events?limit=2&before=2>; rel="next"'},
     )
-    server.says["GET /below/events?limit=2&before=2"] = Said(
+    server.replies["GET /below/events?limit=2&before=2"] = Reply(
         {"events": []}, headers={"Link": '</events?limit=2&before=9>; rel="next"'}
     )
-    server.says["GET /below/events?limit=2&before=9"] = Said({"events": [{"uuid": "3"}]})
+    server.replies["GET /below/events?limit=2&before=9"] = Reply({"events": [{"uuid": "3"}]})
     pages = Client(f"{server.url}/below").pages("/events", "events", {"limit": 2})
     assert [[each["uuid"] for each in page] for page in pages] == [["1", "2"], [], ["3"]]
 
 
-def test_the_first_place_that_knows_a_uuid_is_found(server: Server) -> None:
-    server.says[f"GET /b/{EVENT}"] = Said({"status": "queued"})
+def test_a_uuid_is_found_in_the_first_collection_that_has_it(server: Server) -> None:
+    server.replies[f"GET /b/{EVENT}"] = Reply({"status": "queued"})
     client = Client(server.url)
     assert client.find(UUID(EVENT), "/a", "/b") == (f"/b/{EVENT}", {"status": "queued"})
-    with pytest.raises(NothingThereError, match=f"there is no event and no run {EVENT}"):
+    with pytest.raises(UnknownError, match=f"No event or run {EVENT}"):
         client.find(UUID(EVENT), "/a", "/c")
 
 
 @pytest.mark.parametrize(
     ("status", "kind", "exit_code"),
     [
-        (400, WrongError, 2),
-        (404, NothingThereError, 1),
+        (400, InvalidError, 2),
+        (404, UnknownError, 1),
         (405, RefusedError, 1),
         (409, RefusedError, 1),
-        (413, WrongError, 2),
-        (415, WrongError, 2),
-        (422, WrongError, 2),
+        (413, InvalidError, 2),
+        (415, InvalidError, 2),
+        (422, InvalidError, 2),
         (500, UnreachableError, 4),
         (503, UnreachableError, 4),
     ],
 )
-def test_a_problem_is_an_error_in_sentences(
+def test_a_problem_document_is_an_error(
     server: Server, status: int, kind: type[ServerError], exit_code: int
 ) -> None:
-    errors = [{"pointer": "#/id", "detail": "this is missing"}]
-    server.says["GET /thing"] = problem(status, "Title", "what is wrong", errors=errors)
+    errors = [{"pointer": "#/id", "detail": "missing"}]
+    server.replies["GET /thing"] = problem(status, "Title", "The problem", errors=errors)
     with pytest.raises(ServerError) as caught:
         Client(server.url).get("/thing", "uuid")
     assert type(caught.value) is kind
     assert caught.value.exit_code == exit_code
-    assert str(caught.value).endswith("Title: what is wrong\n#/id: this is missing")
+    assert str(caught.value).endswith("Title: The problem\n#/id: missing")
 
 
 @pytest.mark.parametrize(
-    "said",
+    "reply",
     [
-        Said(b"<html>hello</html>"),
-        Said(b""),
-        Said([]),
-        Said({"other": 1}),
-        Said(b"[" * 100_000),
-        Said(b"<html>Bad Gateway</html>", 502),
-        Said(b"<html>who are you?</html>", 401),
-        Said({"detail": "no title", "errors": [1]}, 400),
-        Said(b"", 302, {"Location": "https://elsewhere.example.org/"}),
+        Reply(b"<html>hello</html>"),
+        Reply(b""),
+        Reply([]),
+        Reply({"other": 1}),
+        Reply(b"[" * 100_000),
+        Reply(b"<html>Bad Gateway</html>", 502),
+        Reply(b"<html>who are you?</html>", 401),
+        Reply({"detail": "no title", "errors": [1]}, 400),
+        Reply(b"", 302, {"Location": "https://elsewhere.example.org/"}),
     ],
 )
-def test_what_is_no_dispatcher_is_told_from_one(server: Server, said: Said) -> None:
-    server.says["GET /thing"] = said
-    with pytest.raises(UnreachableError, match=r"not as a dispatcher does; is the URL right"):
+def test_another_server_is_not_taken_for_a_dispatcher(server: Server, reply: Reply) -> None:
+    server.replies["GET /thing"] = reply
+    with pytest.raises(
+        UnreachableError, match=r"does not look like a dispatcher: .*; check the URL"
+    ):
         Client(server.url).get("/thing", "uuid")
 
 
-def test_where_nobody_listens_nobody_answers() -> None:
-    with pytest.raises(UnreachableError, match="does not answer: Connection refused"):
+def test_a_closed_port_is_unreachable() -> None:
+    with pytest.raises(UnreachableError, match="does not respond: Connection refused"):
         Client(f"http://127.0.0.1:{free_port()}").get("/thing", "uuid")
 
 
-def test_a_host_that_does_not_exist_is_named() -> None:
-    with pytest.raises(UnreachableError, match=r"http://no-such-host.invalid does not answer: "):
+def test_an_unknown_host_is_unreachable() -> None:
+    with pytest.raises(UnreachableError, match=r"http://no-such-host.invalid does not respond: "):
         Client("http://no-such-host.invalid").get("/thing", "uuid")
 
 
-def test_a_server_that_says_nothing_is_given_up(server: Server) -> None:
+def test_a_silent_server_is_unreachable(server: Server) -> None:
     server.silent = True
-    with pytest.raises(UnreachableError, match=r"does not answer: .*timed out"):
-        Client(server.url, answer=0.2).get("/thing", "uuid")
+    with pytest.raises(UnreachableError, match=r"does not respond: .*timed out"):
+        Client(server.url, read=0.2).get("/thing", "uuid")
 
 
-def test_an_answer_that_ends_early_is_no_answer(server: Server) -> None:
-    server.says["GET /thing"] = Said(b'{"uuid": ', headers=_CUT_OFF)
-    with pytest.raises(UnreachableError, match="does not answer"):
-        Client(server.url, answer=0.2).get("/thing", "uuid")
+def test_a_response_cut_off_is_an_error(server: Server) -> None:
+    server.replies["GET /thing"] = Reply(b'{"uuid": ', headers=_CUT_OFF)
+    with pytest.raises(UnreachableError, match="does not respond"):
+        Client(server.url, read=0.2).get("/thing", "uuid")
 
 
-def test_a_text_comes_as_it_is_sent() -> None:
-    """In chunks that cut a character in two; the next one is sent when the first was read."""
+def test_a_text_is_yielded_as_it_arrives() -> None:
+    # A chunk ends inside a character, and the next is sent only after the first has been read.
     read = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -164,9 +167,9 @@ def test_a_text_comes_as_it_is_sent() -> None:
         thread.join()
 
 
-def test_a_text_that_is_cut_off_is_an_error(server: Server) -> None:
-    server.says["GET /output"] = Said(b"begun", headers=_CUT_OFF)
-    with pytest.raises(UnreachableError, match="does not answer"):
+def test_a_text_cut_off_is_an_error(server: Server) -> None:
+    server.replies["GET /output"] = Reply(b"partial", headers=_CUT_OFF)
+    with pytest.raises(UnreachableError, match="does not respond"):
         list(Client(server.url).text("/output", {}))
 
 
@@ -182,18 +185,18 @@ def test_a_text_that_is_cut_off_is_an_error(server: Server) -> None:
         "http://h/?a=b",
     ],
 )
-def test_a_url_must_be_one_of_http(url: str) -> None:
+def test_an_invalid_url_is_refused(url: str) -> None:
     with pytest.raises(UrlError):
         Client(url)
 
 
 def test_a_certificate_is_checked(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By those that the system trusts, and those of SSL_CERT_FILE."""
+    # Only authorities in $SSL_CERT_FILE, or of the system, are trusted.
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.says["GET /thing"] = Said({"uuid": "1"})
+    server.replies["GET /thing"] = Reply({"uuid": "1"})
     url = server.url.replace("http", "https")
     with pytest.raises(UnreachableError, match="certificate verify failed"):
         Client(url).get("/thing", "uuid")

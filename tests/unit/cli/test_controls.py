@@ -1,4 +1,4 @@
-"""Whatever a server says, no control character of it reaches a terminal."""
+"""No control character sent by a server reaches a terminal."""
 
 import unicodedata
 from typing import Any
@@ -7,17 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.cli.conftest import (
-    EVENT,
-    RUN,
-    Said,
-    Server,
-    ask,
-    attempt_document,
-    problem,
-    run_document,
-    status_document,
-)
+from tests.unit.cli.command_line import call
+from tests.unit.cli.documents import EVENT, RUN, attempt_document, run_document, status_document
+from tests.unit.cli.fake_server import Reply, Server, problem
 
 TIME = "2026-11-23T18:24:20.601Z"
 TEXTS = st.text(st.sampled_from("a[]/\\ \n\t\r\x00\x07\x1b\x7f\x85\x9b\u2028\u202e\ud800ü"))
@@ -41,9 +33,9 @@ RUNS = run_document(
 ATTEMPTS = attempt_document(
     host="TEXT", error="TEXT", signal="TEXT", last_line="TEXT", command=["TEXT"]
 )
-"""Documents whose parts that others have a say in are `TEXT`."""
+"""Documents with `TEXT` wherever a sender, an application or a host provides the text."""
 
-SAYS: dict[str, Any] = {
+REPLIES: dict[str, Any] = {
     f"/status/{EVENT}": status_document(event=EVENTS, runs=[RUNS], result={"TEXT": "TEXT"}),
     f"/events/{EVENT}": {**status_document(event=EVENTS, runs=[RUNS])},
     f"/runs/{RUN}": {**RUNS, "event": "TEXT", "attempts": [ATTEMPTS]},
@@ -89,7 +81,7 @@ COMMANDS = (
 
 
 def controls(text: str) -> set[str]:
-    """What a terminal obeys, but the ends of lines."""
+    """Return the control characters in a text, except tabs and line ends."""
     hidden = {"Cc", "Cs", "Zl", "Zp"}
     return {each for each in text if unicodedata.category(each) in hidden} - {"\n", "\t"} | (
         {"\u202e"} & set(text)
@@ -97,7 +89,7 @@ def controls(text: str) -> set[str]:
 
 
 def filled(document: Any, text: str) -> Any:  # noqa: ANN401 - JSON
-    """A document with another text in its place, names of members included."""
+    """Return a document with `TEXT` replaced, also in member names."""
     match document:
         case dict():
             return {
@@ -120,10 +112,10 @@ def filled(document: Any, text: str) -> Any:  # noqa: ANN401 - JSON
 def test_no_control_character_is_printed(
     server: Server, command: list[str], options: list[str], text: str
 ) -> None:
-    for path, document in SAYS.items():
-        server.says[f"GET {path}"] = Said(filled(document, text))
-    server.says[f"GET /runs/{RUN}/output"] = Said(text.encode(errors="replace"))
-    result = ask(server, *command, *options)
+    for path, document in REPLIES.items():
+        server.replies[f"GET {path}"] = Reply(filled(document, text))
+    server.replies[f"GET /runs/{RUN}/output"] = Reply(text.encode(errors="replace"))
+    result = call(server, *command, *options)
     assert result.exit_code in {0, 1}, result.stderr
     assert not controls(result.stdout)
 
@@ -132,17 +124,17 @@ def test_no_control_character_is_printed(
 @settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_nor_in_an_error(server: Server, text: str) -> None:
+def test_no_control_character_is_printed_in_an_error(server: Server, text: str) -> None:
     errors = [{"pointer": text, "detail": text}]
-    server.says["GET /events"] = problem(400, text, text, errors=errors)
-    server.says[f"POST /events/{EVENT}/replay"] = problem(409, text, text, errors=errors)
-    server.says["GET /workers"] = Said(text.encode(errors="replace"), 302)
+    server.replies["GET /events"] = problem(400, text, text, errors=errors)
+    server.replies[f"POST /events/{EVENT}/replay"] = problem(409, text, text, errors=errors)
+    server.replies["GET /workers"] = Reply(text.encode(errors="replace"), 302)
     for command in (["events"], ["replay", EVENT], ["workers"]):
-        assert not controls(ask(server, *command).stderr)
+        assert not controls(call(server, *command).stderr)
 
 
 @pytest.mark.parametrize("command", [["events"], ["show", EVENT], ["workers"]])
-def test_markup_is_no_markup(server: Server, command: list[str]) -> None:
-    for path, document in SAYS.items():
-        server.says[f"GET {path}"] = Said(filled(document, "[bold]:smile:[/bold][red"))
-    assert "[bold]:smile:[/bold][red" in ask(server, *command).stdout
+def test_markup_is_printed_literally(server: Server, command: list[str]) -> None:
+    for path, document in REPLIES.items():
+        server.replies[f"GET {path}"] = Reply(filled(document, "[bold]:smile:[/bold][red"))
+    assert "[bold]:smile:[/bold][red" in call(server, *command).stdout

@@ -1,4 +1,4 @@
-"""All commands together: none of them waits for what it does not need."""
+"""The command group: light imports and shell completion."""
 
 import subprocess
 import sys
@@ -7,7 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from pacifica.dispatcher.cli import main
-from tests.unit.cli.conftest import EVENT, Said, Server, ask, status_document
+from tests.unit.cli.command_line import call
+from tests.unit.cli.documents import EVENT, status_document
+from tests.unit.cli.fake_server import Reply, Server
 
 _IMPORTED = """
 import sys
@@ -15,33 +17,36 @@ from pacifica.dispatcher.cli import main
 main(sys.argv[1:], standalone_mode=False)
 print(*sys.modules)
 """
-_HEAVY = {"celery", "kombu", "cherrypy", "peewee", "psutil", "jsonpath_rfc9535", "rich", "urllib3"}
+_HEAVY = {"celery", "kombu", "cherrypy", "peewee", "psutil", "jsonpath_rfc9535", "rich", "requests"}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["serve", "--help"]])
-def test_help_imports_nothing_that_takes_time(arguments: list[str]) -> None:
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _IMPORTED, *arguments], capture_output=True, text=True, check=True
     )
     assert _HEAVY.isdisjoint(done.stdout.splitlines()[-1].split())
 
 
-def test_a_command_that_asks_needs_no_server_parts(server: Server) -> None:
-    server.says[f"GET /status/{EVENT}"] = Said(status_document())
+def test_a_client_command_imports_no_server_parts(server: Server) -> None:
+    server.replies[f"GET /status/{EVENT}"] = Reply(status_document())
     arguments = ["status", EVENT, "--url", server.url]
     done = subprocess.run(
         [sys.executable, "-c", _IMPORTED, *arguments], capture_output=True, text=True, check=True
     )
     imported = set(done.stdout.splitlines()[-1].split())
-    assert imported.isdisjoint(_HEAVY - {"rich", "urllib3"})
+    assert imported.isdisjoint(_HEAVY - {"rich", "requests"})
     ours = {each for each in imported if each.startswith("pacifica.dispatcher.")}
     assert {each for each in ours if not each.startswith("pacifica.dispatcher.cli")} == {
-        "pacifica.dispatcher.errors"
+        "pacifica.dispatcher.errors",
+        "pacifica.dispatcher.http_client",
+        "pacifica.dispatcher.log_limit",
+        "pacifica.dispatcher.telemetry",
     }
 
 
 def complete(server: Server, words: str, incomplete: str = "") -> list[str]:
-    """What bash is told to offer."""
+    """Return the completions for bash."""
     environment = {
         "_PACIFICA_DISPATCHER_COMPLETE": "bash_complete",
         "COMP_WORDS": f"pacifica-dispatcher {words} {incomplete}",
@@ -59,25 +64,25 @@ def test_commands_and_options_are_completed(server: Server) -> None:
     assert complete(server, "events --status", "f") == ["failed"]
 
 
-def test_the_names_of_applications_are_the_server_s(server: Server) -> None:
+def test_application_names_come_from_the_server(server: Server) -> None:
     names = [{"name": "hello"}, {"name": "help"}, {"name": "add"}]
-    server.says["GET /applications"] = Said({"applications": names})
+    server.replies["GET /applications"] = Reply({"applications": names})
     assert complete(server, "pause", "hel") == ["hello", "help"]
     assert complete(server, "events --application", "a") == ["add"]
 
 
-def test_without_a_server_no_name_is_offered(server: Server) -> None:
+def test_without_a_server_no_names_are_completed(server: Server) -> None:
     assert complete(server, "resume") == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_has_a_script_for_completion(shell: str) -> None:
+def test_each_shell_has_a_completion_script(shell: str) -> None:
     environment = {"_PACIFICA_DISPATCHER_COMPLETE": f"{shell}_source"}
     result = CliRunner().invoke(main, env=environment, prog_name="pacifica-dispatcher")
     assert "pacifica-dispatcher" in result.stdout
 
 
-def test_a_url_of_the_option_goes_before_the_environment(server: Server) -> None:
-    server.says["GET /events"] = Said({"events": []})
-    assert ask(server, "events", "--url", f"{server.url}/elsewhere").exit_code == 1
-    assert server.asked == ["GET /elsewhere/events?limit=50"]
+def test_the_url_option_overrides_the_environment(server: Server) -> None:
+    server.replies["GET /events"] = Reply({"events": []})
+    assert call(server, "events", "--url", f"{server.url}/elsewhere").exit_code == 1
+    assert server.request_lines == ["GET /elsewhere/events?limit=50"]

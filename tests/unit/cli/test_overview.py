@@ -1,14 +1,16 @@
-"""applications and workers: how they are printed."""
+"""applications and workers: output."""
 
 import json
 import re
 from datetime import UTC, datetime, timedelta
 
-from tests.unit.cli.conftest import OTHER, RUN, Said, Server, ask
+from tests.unit.cli.command_line import call
+from tests.unit.cli.documents import OTHER, RUN
+from tests.unit.cli.fake_server import Reply, Server
 
 
 def test_applications_and_their_runs(server: Server) -> None:
-    said = {
+    document = {
         "applications": [
             {"name": "add", "way": "handler", "runs": {}},
             {
@@ -29,10 +31,10 @@ def test_applications_and_their_runs(server: Server) -> None:
             }
         ],
     }
-    server.says["GET /applications"] = Said(said)
-    head, add, hello, blank, *failures = ask(server, "applications").stdout.splitlines()
+    server.replies["GET /applications"] = Reply(document)
+    head, add, hello, blank, *failures = call(server, "applications").stdout.splitlines()
     states = ["QUEUED", "RUNNING", "RETRYING", "SUCCEEDED", "FAILED", "CANCELLED"]
-    assert head.split() == ["APPLICATION", *states, "PAUSED", "RUNS", "WHAT"]
+    assert head.split() == ["APPLICATION", *states, "PAUSED", "COMMAND"]
     assert add.split() == ["add", *"000000", "handler"]
     assert hello.split(maxsplit=7) == [
         *("hello", "0", "0", "0", "10000", "2", "0"),
@@ -44,10 +46,10 @@ def test_applications_and_their_runs(server: Server) -> None:
         ["FAILED", "APPLICATION", "HOW", "LAST LINE", "LATEST RUN", "AGE"],
         ["2", "hello", "exit code 3", "file # is bad", RUN, "2h"],
     ]
-    assert json.loads(ask(server, "applications", "--json").stdout) == said
+    assert json.loads(call(server, "applications", "--json").stdout) == document
 
 
-def test_workers_queues_and_what_waits(server: Server) -> None:
+def test_workers_queues_and_waiting_runs(server: Server) -> None:
     now = datetime.now(UTC)
     worker = {
         "uuid": OTHER,
@@ -57,37 +59,58 @@ def test_workers_queues_and_what_waits(server: Server) -> None:
         "lease": 15,
         "queues": ["default", "gpu"],
         "processes": 2,
+        "skew": 3600.2,
+        "scarce": True,
         "running": [{"run": RUN, "application": "hello", "attempt": 1, "pid": 7, "started": "…"}],
     }
     queue = {"queue": "default", "published": 1, "due": 2, "workers": 3}
     waiting = {"application": "hello", "queue": "default", "reason": "limit", "number": 4}
-    said = {"workers": [worker], "queues": [queue], "waiting": [waiting]}
-    server.says["GET /workers"] = Said(said)
-    lines = [each.split() for each in ask(server, "workers").stdout.splitlines()]
-    assert lines[0] == ["WORKER", "HOST", "UP", "SEEN", "QUEUES", "PROCESSES", "RUNS"]
+    document = {"workers": [worker], "queues": [queue], "waiting": [waiting]}
+    server.replies["GET /workers"] = Reply(document)
+    lines = [each.split() for each in call(server, "workers").stdout.splitlines()]
+    assert lines[0] == [
+        "WORKER",
+        "HOST",
+        "UP",
+        "SEEN",
+        "CLOCK",
+        "DATABASE",
+        "QUEUES",
+        "PROCESSES",
+        "RUNS",
+    ]
     assert lines[1][:3] == [OTHER, "vm", "2h"]
-    assert lines[1][4:] == ["default,", "gpu", "2", "hello", RUN]
+    assert lines[1][4:] == [
+        "+3600",
+        "s",
+        "few",
+        "connections",
+        "default,",
+        "gpu",
+        "2",
+        "hello",
+        RUN,
+    ]
     assert lines[2:] == [
         [],
-        ["QUEUE", "DUE", "ON", "THEIR", "WAY", "WORKERS"],
+        ["QUEUE", "DUE", "PUBLISHED", "WORKERS"],
         ["default", "2", "1", "3"],
         [],
         ["WAITING", "APPLICATION", "QUEUE", "REASON"],
         ["4", "hello", "default", "limit"],
     ]
-    assert json.loads(ask(server, "workers", "--json").stdout) == said
+    assert json.loads(call(server, "workers", "--json").stdout) == document
 
 
-def test_no_worker_at_all(server: Server) -> None:
-    server.says["GET /workers"] = Said({"workers": [], "queues": [], "waiting": []})
-    assert ask(server, "workers").stdout == "no worker: nothing can run\n"
+def test_no_workers(server: Server) -> None:
+    server.replies["GET /workers"] = Reply({"workers": [], "queues": [], "waiting": []})
+    assert call(server, "workers").stdout == "no workers; nothing can run\n"
 
 
-def test_an_answer_that_is_not_understood(server: Server) -> None:
-    """For programs it is what it is."""
-    server.says["GET /applications"] = Said({"applications": [{"name": "add"}]})
-    result = ask(server, "applications")
+def test_an_unexpected_document_is_an_error_except_as_json(server: Server) -> None:
+    server.replies["GET /applications"] = Reply({"applications": [{"name": "add"}]})
+    result = call(server, "applications")
     assert (result.exit_code, result.stdout) == (4, "")
-    said = "answers in words that are not understood: another version?"
-    assert result.stderr == f"{server.url} {said}\n"
-    assert ask(server, "applications", "--json").exit_code == 0
+    expected = "sent an unexpected document; check its version"
+    assert result.stderr == f"{server.url} {expected}\n"
+    assert call(server, "applications", "--json").exit_code == 0

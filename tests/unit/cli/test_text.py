@@ -1,4 +1,4 @@
-"""Text for people: nothing in it that a terminal would obey, and times in short."""
+"""Text for terminals: control characters escaped, times abbreviated."""
 
 import json
 import unicodedata
@@ -14,26 +14,26 @@ ANY_TEXT = st.text(st.characters(codec=None))
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-def obeyed(text: str) -> set[str]:
-    """What a terminal would obey."""
+def unsafe(text: str) -> set[str]:
+    """Return the control characters in a text."""
     return {each for each in text if unicodedata.category(each) in {"Cc", "Cs", "Zl", "Zp"}}
 
 
 @given(ANY_TEXT)
-def test_nothing_is_left_that_a_terminal_would_obey(text: str) -> None:
-    assert not obeyed(line(text))
-    assert obeyed(lines(text)) <= {"\n", "\t"}
+def test_no_control_character_is_left(text: str) -> None:
+    assert not unsafe(line(text))
+    assert unsafe(lines(text)) <= {"\n", "\t"}
 
 
 @given(ANY_TEXT)
-def test_json_for_programs_is_printable_and_the_same_value(text: str) -> None:
+def test_json_for_programs_is_printable_and_equal(text: str) -> None:
     written = json_line({text: [text]})
     assert written.isascii()
     assert written.isprintable()
     assert json.loads(written) == {text: [text]}
 
 
-def test_json_for_people_has_lines() -> None:
+def test_json_for_people_is_indented() -> None:
     assert json_text({"a": "\x1b\u202eü"}, 2) == '{\n  "a": "\\u001b\\u202eü"\n}'
 
 
@@ -48,7 +48,7 @@ def test_json_for_people_has_lines() -> None:
         ("\x7f\ud800", "\\x7f\\ud800"),
     ],
 )
-def test_what_is_hidden_is_shown_in_the_form_of_python(text: str, shown: str) -> None:
+def test_control_characters_are_escaped_as_in_python(text: str, shown: str) -> None:
     assert line(text) == shown
 
 
@@ -68,5 +68,5 @@ def test_a_duration_has_two_units(seconds: float, shown: str) -> None:
     assert took(NOW.isoformat(), (NOW + timedelta(seconds=seconds)).isoformat()) == shown
 
 
-def test_what_has_not_begun_took_no_time() -> None:
+def test_without_a_start_there_is_no_duration() -> None:
     assert not took(None, None)

@@ -1,4 +1,4 @@
-"""The event as a value: canonical strings, its JSON, and when it has expired."""
+"""Events: canonical strings, JSON and expiry."""
 
 import dataclasses
 import json
@@ -6,7 +6,7 @@ import json
 import pytest
 
 from pacifica.dispatcher.events import ABSENT, Attribute, Json, canonical
-from tests.unit.conftest import make_event
+from tests.factories import make_event
 
 
 @pytest.mark.parametrize(
@@ -25,11 +25,11 @@ def test_the_canonical_string_of_an_attribute(value: Attribute, text: str) -> No
     assert make_event(xvalue=value).text("xvalue") == text
 
 
-def test_an_attribute_that_is_not_set_has_no_text() -> None:
+def test_an_unset_attribute_has_no_text() -> None:
     assert make_event(subject=None).text("subject") is None
 
 
-def test_the_identifying_attributes_have_names_of_their_own() -> None:
+def test_the_identifying_attributes() -> None:
     event = make_event(7)
     assert (event.id, event.source, event.type) == ("7", "/tests", "org.example")
 
@@ -44,15 +44,15 @@ def test_the_identifying_attributes_have_names_of_their_own() -> None:
         pytest.param(b"\xff\xfe", {"data_base64": "//4="}, id="bytes"),
     ],
 )
-def test_the_payload_in_the_event_as_json(data: Json, member: dict[str, Json]) -> None:
+def test_the_payload_as_json(data: Json, member: dict[str, Json]) -> None:
     event = dataclasses.replace(make_event(), data=data)
     assert json.loads(event.to_json()) == {**event.attributes, **member}
 
 
-def test_an_event_does_not_change() -> None:
+def test_an_event_is_immutable() -> None:
     event = make_event()
     with pytest.raises(dataclasses.FrozenInstanceError):
-        event.sent = ""  # type: ignore[misc] # this is what must not work
+        event.sent = ""  # type: ignore[misc] # must fail
 
 
 @pytest.mark.parametrize(

@@ -6,18 +6,18 @@ from collections.abc import Callable
 import pytest
 
 from pacifica.dispatcher.errors import EventError
-from pacifica.dispatcher.events import ABSENT, Attribute, Json, parse
-from tests.unit.conftest import make_event
+from pacifica.dispatcher.events import ABSENT, Attribute, Json, parse_event
+from tests.factories import make_event
 
 
 def with_member(member: str) -> str:
-    """The JSON text of an event, with another member at its end."""
+    """Return the JSON text of an event with a member appended."""
     return f"{make_event().sent[:-1]}, {member}}}"
 
 
 def refused(make: Callable[[], object]) -> dict[str, str]:
-    """Why an event is refused: sentences by pointers."""
-    with pytest.raises(EventError, match=r"^this is no valid CloudEvent$") as caught:
+    """Return the problems of an event by pointer."""
+    with pytest.raises(EventError, match=r"^Not a valid CloudEvent$") as caught:
         make()
     return {each.where: each.what for each in caught.value.problems}
 
@@ -42,42 +42,42 @@ def test_an_event_has_its_attributes_and_no_data() -> None:
     ],
     ids=["a number's digits", "an escape", "white space and null"],
 )
-def test_the_event_is_kept_as_it_was_sent(text: str) -> None:
-    assert parse(text).sent == text
+def test_the_sent_text_is_kept(text: str) -> None:
+    assert parse_event(text).sent == text
 
 
 @pytest.mark.parametrize("text", ["[]", "null", "1", '"{}"', "true"])
-def test_json_that_is_no_object_is_no_event(text: str) -> None:
-    with pytest.raises(EventError, match=r"^an event is a JSON object"):
-        parse(text)
+def test_json_other_than_an_object_is_rejected(text: str) -> None:
+    with pytest.raises(EventError, match=r"^An event must be a JSON object"):
+        parse_event(text)
 
 
 @pytest.mark.parametrize("name", ["id", "source", "type", "specversion"])
 class TestRequired:
-    """The four attributes that every event has."""
+    """The four required attributes."""
 
     def test_missing(self, name: str) -> None:
         document = json.loads(make_event().sent)
         del document[name]
-        problems = refused(lambda: parse(json.dumps(document)))
-        assert problems == {f"/{name}": "this attribute is required"}
+        problems = refused(lambda: parse_event(json.dumps(document)))
+        assert problems == {f"/{name}": "is required"}
 
     def test_null_is_missing(self, name: str) -> None:
         problems = refused(lambda: make_event(**{"id": "1", name: None}))
-        assert problems == {f"/{name}": "this attribute is required"}
+        assert problems == {f"/{name}": "is required"}
 
     def test_empty(self, name: str) -> None:
         problems = refused(lambda: make_event(**{"id": "1", name: ""}))
-        assert problems == {f"/{name}": "this attribute must not be empty"}
+        assert problems == {f"/{name}": "must not be empty"}
 
     @pytest.mark.parametrize("value", [1, 1.0, True, [], {}], ids=repr)
-    def test_no_string(self, name: str, value: Json) -> None:
+    def test_not_a_string(self, name: str, value: Json) -> None:
         problems = refused(lambda: make_event(**{"id": "1", name: value}))
-        assert problems == {f"/{name}": "this attribute must be a string"}
+        assert problems == {f"/{name}": "must be a string"}
 
 
-def test_every_bad_attribute_is_named_at_once() -> None:
-    problems = refused(lambda: parse('{"specversion": "0.9", "id": "", "type": 5, "Bad": 1}'))
+def test_all_invalid_attributes_are_named() -> None:
+    problems = refused(lambda: parse_event('{"specversion": "0.9", "id": "", "type": 5, "Bad": 1}'))
     assert set(problems) == {"/specversion", "/id", "/source", "/type", "/Bad"}
 
 
@@ -89,7 +89,7 @@ def test_an_optional_attribute_must_not_be_empty(name: str) -> None:
 @pytest.mark.parametrize("name", ["subject", "time", "datacontenttype", "dataschema"])
 def test_an_optional_attribute_must_be_a_string(name: str) -> None:
     problems = refused(lambda: make_event(**{name: 1}))
-    assert problems == {f"/{name}": "this attribute must be a string"}
+    assert problems == {f"/{name}": "must be a string"}
 
 
 @pytest.mark.parametrize("name", ["subject", "time", "comexampleextension", "Bad-Name"])
@@ -98,10 +98,11 @@ def test_null_is_unset(name: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["1", "1.0.2", "0.1", "0.4", "2.0", " 1.0"])
-def test_another_version_is_refused(version: str) -> None:
+def test_an_unsupported_version_is_rejected(version: str) -> None:
     problems = refused(lambda: make_event(specversion=version))
     assert problems == {
-        "/specversion": "only 1.0, 0.3 and 0.2 are understood (and cloudEventsVersion 0.1)"
+        "/specversion": "must be 1.0, 0.3 or 0.2 (or cloudEventsVersion must be 0.1), "
+        f"not {version!r}"
     }
 
 
@@ -118,9 +119,11 @@ def test_another_version_is_refused(version: str) -> None:
         pytest.param("A" * 1000, "/" + "A" * 80, id="long"),
     ],
 )
-def test_a_bad_name_is_refused_and_safe_to_show(name: str, pointer: str) -> None:
+def test_an_invalid_name_is_rejected_and_safe_to_display(name: str, pointer: str) -> None:
     problems = refused(lambda: make_event(**{name: 1}))
-    assert problems == {pointer: "an attribute's name has only lower-case letters and digits"}
+    assert problems == {
+        pointer: "is not a valid attribute name; use only lower-case letters and digits"
+    }
 
 
 @pytest.mark.parametrize(
@@ -137,14 +140,14 @@ def test_an_extension_keeps_its_value_and_type(value: Attribute) -> None:
     "number", ["2147483648", "-2147483649", "9" * 4300], ids=lambda number: number[:20]
 )
 def test_an_integer_must_fit_in_32_bits(number: str) -> None:
-    problems = refused(lambda: parse(with_member(f'"extension": {number}')))
-    assert problems == {"/extension": "an integer must fit in 32 bits"}
+    problems = refused(lambda: parse_event(with_member(f'"extension": {number}')))
+    assert problems == {"/extension": "must be a 32-bit integer"}
 
 
 @pytest.mark.parametrize("value", ["1.5", "1.0", "1e2", "[]", "{}", '["a"]'])
-def test_an_extension_of_another_type_is_refused(value: str) -> None:
-    problems = refused(lambda: parse(with_member(f'"extension": {value}')))
-    assert problems == {"/extension": "an attribute is a string, an integer or a Boolean"}
+def test_an_extension_of_an_unsupported_type_is_rejected(value: str) -> None:
+    problems = refused(lambda: parse_event(with_member(f'"extension": {value}')))
+    assert problems == {"/extension": "must be a string, an integer or a Boolean"}
 
 
 @pytest.mark.parametrize(
@@ -167,7 +170,7 @@ def test_an_extension_of_another_type_is_refused(value: str) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["id", "subject", "extension"])
-def test_a_string_has_no_disallowed_characters(name: str, character: str) -> None:
+def test_disallowed_characters_are_rejected(name: str, character: str) -> None:
     """Section 2.4: no control characters, noncharacters or lone surrogates."""
     problems = refused(lambda: make_event(**{"id": "1", name: f"a{character}b"}))
     assert set(problems) == {f"/{name}"}
@@ -186,7 +189,7 @@ def test_a_string_has_no_disallowed_characters(name: str, character: str) -> Non
         "2017-01-01T00:59:60.5+01:00",
     ],
 )
-def test_a_timestamp_is_taken_as_it_is(time: str) -> None:
+def test_a_timestamp_is_unchanged(time: str) -> None:
     assert make_event(time=time).attributes["time"] == time
 
 
@@ -212,7 +215,7 @@ def test_a_timestamp_is_taken_as_it_is(time: str) -> None:
         "2026-11-23T16:57:37Z ",
     ],
 )
-def test_what_is_no_timestamp_is_refused(time: str) -> None:
+def test_an_invalid_timestamp_is_rejected(time: str) -> None:
     problems = refused(lambda: make_event(time=time))
     assert set(problems) == {"/time"}
     assert "RFC 3339" in problems["/time"]
@@ -229,11 +232,11 @@ def test_what_is_no_timestamp_is_refused(time: str) -> None:
         pytest.param('"data_base64": "//4="', b"\xff\xfe", id="bytes"),
         pytest.param('"data_base64": ""', b"", id="no bytes"),
         pytest.param('"data_base64": null', ABSENT, id="null bytes are unset"),
-        pytest.param('"data": 1, "data_base64": null', 1, id="data beside unset bytes"),
+        pytest.param('"data": 1, "data_base64": null', 1, id="data with unset bytes"),
     ],
 )
 def test_the_payload(member: str, data: object) -> None:
-    assert parse(with_member(member)).data == data
+    assert parse_event(with_member(member)).data == data
 
 
 @pytest.mark.parametrize(
@@ -241,12 +244,12 @@ def test_the_payload(member: str, data: object) -> None:
     ["a", "YQ", "YQ===", "YQ==\n", " YQ==", "Y Q==", "-_-_", "YQ==YQ==", "ä", "=", 5, True, [], {}],
     ids=ascii,
 )
-def test_what_is_no_base64_is_refused(encoded: Json) -> None:
+def test_invalid_base64_is_rejected(encoded: Json) -> None:
     problems = refused(lambda: make_event(data_base64=encoded))
-    assert problems == {"/data_base64": "this is not Base64 (RFC 4648, section 4)"}
+    assert problems == {"/data_base64": "is not valid Base64 (RFC 4648, section 4)"}
 
 
 @pytest.mark.parametrize("data", [1, None, ""], ids=repr)
-def test_data_and_data_base64_exclude_each_other(data: Json) -> None:
+def test_data_and_data_base64_are_mutually_exclusive(data: Json) -> None:
     problems = refused(lambda: make_event(data=data, data_base64="YQ=="))
-    assert problems == {"/data_base64": "data and data_base64 exclude each other"}
+    assert problems == {"/data_base64": "must not be combined with data"}

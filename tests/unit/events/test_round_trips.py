@@ -1,4 +1,4 @@
-"""Random valid events go in by every way, and lose nothing."""
+"""Random valid events survive a round trip in every mode."""
 
 import base64
 import json
@@ -7,7 +7,7 @@ from urllib.parse import quote
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pacifica.dispatcher.events import ABSENT, Event, Json, parse, receive
+from pacifica.dispatcher.events import ABSENT, Event, Json, parse_event, parse_request
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
@@ -54,12 +54,12 @@ EXTENSIONS = st.dictionaries(
 
 
 def in_json(data: Json) -> dict[str, Json]:
-    """The member that holds a JSON value."""
+    """Return the member for a JSON value."""
     return {"data": data}
 
 
 def in_base64(data: bytes) -> dict[str, Json]:
-    """The member that holds bytes."""
+    """Return the member for bytes."""
     return {"data_base64": base64.b64encode(data).decode()}
 
 
@@ -72,64 +72,64 @@ HEADERS = st.tuples(ATTRIBUTES, st.dictionaries(NAMES, STRINGS, max_size=5)).map
     lambda parts: {**parts[0], **parts[1]}
 )
 QUICK = settings(deadline=None)
-"""The machine may be busy."""
+"""Without a deadline, as the machine may be busy."""
 
 
 def exact(value: object) -> str:
-    """A value with its types: True == 1 and 1 == 1.0 in Python."""
+    """Return a value with its types, because True == 1 == 1.0 in Python."""
     return repr(sorted(value.items())) if isinstance(value, dict) else repr(value)
 
 
 @QUICK
 @given(DOCUMENTS)
-def test_structured_to_value_to_structured(document: dict[str, Json]) -> None:
-    [event] = receive(STRUCTURED, json.dumps(document).encode()).events
+def test_structured_mode_round_trip(document: dict[str, Json]) -> None:
+    [event] = parse_request(STRUCTURED, json.dumps(document).encode()).events
     assert exact(event.structured()) == exact(document)
-    assert exact(parse(event.to_json()).structured()) == exact(document)
-    assert parse(event.sent) == event
+    assert exact(parse_event(event.to_json()).structured()) == exact(document)
+    assert parse_event(event.sent) == event
 
 
 @QUICK
 @given(st.lists(DOCUMENTS, max_size=4))
-def test_batch_to_values_to_structured(documents: list[dict[str, Json]]) -> None:
-    received = receive(BATCH, json.dumps(documents, indent=1).encode())
+def test_batch_round_trip(documents: list[dict[str, Json]]) -> None:
+    received = parse_request(BATCH, json.dumps(documents, indent=1).encode())
     assert [exact(event.structured()) for event in received.events] == list(map(exact, documents))
-    assert [parse(event.sent) for event in received.events] == list(received.events)
+    assert [parse_event(event.sent) for event in received.events] == list(received.events)
 
 
 def binary(attributes: dict[str, str], body: bytes) -> Event:
-    """What is read of an event that was written in binary mode."""
+    """Return the event parsed from binary mode."""
     headers = [
         (f"ce-{name}", quote(text, safe="!#$&'()*+,/:;=?@[]^`{|}~\\"))
         for name, text in attributes.items()
         if name != "datacontenttype"
     ]
-    [event] = receive(attributes.get("datacontenttype", ""), body, headers).events
+    [event] = parse_request(attributes.get("datacontenttype", ""), body, headers).events
     return event
 
 
 @QUICK
 @given(HEADERS, JSON)
-def test_binary_with_json_to_value_to_structured(attributes: dict[str, str], data: Json) -> None:
+def test_binary_mode_with_json_round_trip(attributes: dict[str, str], data: Json) -> None:
     attributes["datacontenttype"] = "application/json"
     event = binary(attributes, json.dumps(data).encode())
     assert exact(event.structured()) == exact({**attributes, "data": data})
-    assert parse(event.sent) == event
+    assert parse_event(event.sent) == event
 
 
 @QUICK
 @given(HEADERS, st.binary(min_size=1))
-def test_binary_with_bytes_to_value_to_structured(attributes: dict[str, str], data: bytes) -> None:
+def test_binary_mode_with_bytes_round_trip(attributes: dict[str, str], data: bytes) -> None:
     attributes["datacontenttype"] = "application/octet-stream"
     event = binary(attributes, data)
     encoded = base64.b64encode(data).decode()
     assert exact(event.structured()) == exact({**attributes, "data_base64": encoded})
-    assert parse(event.sent) == event
+    assert parse_event(event.sent) == event
 
 
 @QUICK
 @given(HEADERS, st.binary(min_size=1))
-def test_binary_with_text_to_value_to_bytes(attributes: dict[str, str], data: bytes) -> None:
+def test_binary_mode_with_text_round_trip(attributes: dict[str, str], data: bytes) -> None:
     attributes["datacontenttype"] = "text/plain"
     event = binary(attributes, data)
     assert event.attributes == attributes

@@ -1,8 +1,13 @@
-"""Timestamps: RFC 3339 to the letter."""
+"""RFC 3339 timestamps."""
 
 import pytest
 
-from pacifica.dispatcher.events.timestamps import from_elsewhere, is_timestamp, seconds, with_zone
+from pacifica.dispatcher.events.timestamps import (
+    epoch_seconds,
+    is_timestamp,
+    mark_unknown_zone,
+    to_rfc3339,
+)
 
 
 @pytest.mark.parametrize(
@@ -17,7 +22,7 @@ from pacifica.dispatcher.events.timestamps import from_elsewhere, is_timestamp, 
         "9999-12-31T23:59:59.999999999Z",
     ],
 )
-def test_a_timestamp(text: str) -> None:
+def test_a_valid_timestamp(text: str) -> None:
     assert is_timestamp(text)
 
 
@@ -28,10 +33,10 @@ def test_a_timestamp(text: str) -> None:
         pytest.param("2016-12-30T23:59:60Z", id="a leap second on another day"),
         pytest.param("2016-12-31T23:59:60+01:00", id="a leap second by the local clock"),
         pytest.param("9999-12-31T23:59:60-01:00", id="a leap second after the last year"),
-        pytest.param("2016-02-30T23:59:60Z", id="a leap second on a day that is none"),
+        pytest.param("2016-02-30T23:59:60Z", id="a leap second on an invalid date"),
     ],
 )
-def test_what_is_no_timestamp(text: str) -> None:
+def test_an_invalid_timestamp(text: str) -> None:
     assert not is_timestamp(text)
 
 
@@ -44,8 +49,8 @@ def test_what_is_no_timestamp(text: str) -> None:
         ("2016-12-31T23:59:60Z", 1483228799),
     ],
 )
-def test_the_seconds_of_a_timestamp(text: str, moment: float) -> None:
-    assert seconds(text) == moment
+def test_epoch_seconds(text: str, moment: float) -> None:
+    assert epoch_seconds(text) == moment
 
 
 @pytest.mark.parametrize(
@@ -58,7 +63,7 @@ def test_the_seconds_of_a_timestamp(text: str, moment: float) -> None:
     ],
 )
 def test_a_missing_zone_is_marked_as_unknown(text: str, marked: str) -> None:
-    assert with_zone(text) == marked
+    assert mark_unknown_zone(text) == marked
 
 
 @pytest.mark.parametrize(
@@ -71,8 +76,8 @@ def test_a_missing_zone_is_marked_as_unknown(text: str, marked: str) -> None:
         ("2026-11-23 16:57:37 -05:30", "2026-11-23T16:57:37-05:30"),
     ],
 )
-def test_a_timestamp_from_elsewhere(text: str, timestamp: str) -> None:
-    assert from_elsewhere(text) == timestamp
+def test_other_timestamps_are_converted(text: str, timestamp: str) -> None:
+    assert to_rfc3339(text) == timestamp
     assert is_timestamp(timestamp)
 
 
@@ -83,5 +88,5 @@ def test_a_timestamp_from_elsewhere(text: str, timestamp: str) -> None:
         *("\u0661", "2026-11-23 16:57:37", "2026-11-23 16:57:37 CET"),
     ],
 )
-def test_any_other_text_is_left_as_it_is(text: str) -> None:
-    assert from_elsewhere(text) == text
+def test_any_other_text_is_unchanged(text: str) -> None:
+    assert to_rfc3339(text) == text

@@ -1,4 +1,4 @@
-"""CloudEvents 0.1, as Pacifica sends it, in the names of 1.0."""
+"""Upgrade of CloudEvents 0.1, as sent by Pacifica."""
 
 import json
 from collections.abc import Callable
@@ -7,39 +7,39 @@ from pathlib import Path
 import pytest
 
 from pacifica.dispatcher.errors import EventError
-from pacifica.dispatcher.events import ABSENT, Attribute, Event, Json, parse, receive
+from pacifica.dispatcher.events import ABSENT, Attribute, Event, Json, parse_event, parse_request
 
 VECTOR = Path(__file__).parents[4] / "shared" / "vectors" / "pacifica-event-0.1.json"
 
 
 @pytest.fixture
 def real() -> str:
-    """The text of an event that a Pacifica deployment sent."""
+    """Return the text of an event sent by a Pacifica deployment."""
     if not VECTOR.is_file():
-        pytest.skip("the folder with real events is not beside this checkout")
+        pytest.skip("the directory of real events is missing")
     return VECTOR.read_text(encoding="utf-8")
 
 
 def old(**members: Json) -> Event:
-    """An event of version 0.1; members replace or add to what it has."""
+    """Parse an event of version 0.1 with these members added or replaced."""
     document = {
         "cloudEventsVersion": "0.1",
         "eventID": "1",
         "eventType": "org.example",
         "source": "/tests",
     }
-    return parse(json.dumps({**document, **members}))
+    return parse_event(json.dumps({**document, **members}))
 
 
 def refused(make: Callable[[], object]) -> list[str]:
-    """The pointers to what is wrong with an event."""
-    with pytest.raises(EventError, match=r"^this is no valid CloudEvent$") as caught:
+    """Return the pointers to the invalid parts of an event."""
+    with pytest.raises(EventError, match=r"^Not a valid CloudEvent$") as caught:
         make()
     return [each.where for each in caught.value.problems]
 
 
 def test_a_real_event_of_pacifica(real: str) -> None:
-    [event] = receive("application/json", real.encode()).events
+    [event] = parse_request("application/json", real.encode()).events
     assert event.attributes == {
         "specversion": "1.0",
         "type": "org.pacifica.metadata.ingest",
@@ -53,13 +53,13 @@ def test_a_real_event_of_pacifica(real: str) -> None:
     assert event.sent == real
 
 
-def test_a_real_event_of_pacifica_reads_back_as_version_1(real: str) -> None:
-    event = parse(real)
-    again = parse(event.to_json())
+def test_a_real_event_of_pacifica_round_trips_as_version_1(real: str) -> None:
+    event = parse_event(real)
+    again = parse_event(event.to_json())
     assert (again.attributes, again.data) == (event.attributes, event.data)
 
 
-def test_the_least_event() -> None:
+def test_a_minimal_event() -> None:
     event = old()
     assert event.attributes == {
         "specversion": "1.0",
@@ -79,7 +79,7 @@ def test_the_least_event() -> None:
         ("eventTime", "2026-11-23T16:57:37Z", "time"),
     ],
 )
-def test_an_attribute_gets_its_name_of_version_1(name: str, value: str, attribute: str) -> None:
+def test_an_attribute_is_renamed(name: str, value: str, attribute: str) -> None:
     assert old(**{name: value}).attributes[attribute] == value
     assert attribute not in old(**{name: None}).attributes
 
@@ -93,12 +93,12 @@ def test_an_attribute_gets_its_name_of_version_1(name: str, value: str, attribut
         ("2026-11-23T16:57:37+01:00", "2026-11-23T16:57:37+01:00"),
     ],
 )
-def test_a_time_without_a_zone_is_marked_as_such(sent: str, time: str) -> None:
+def test_a_time_without_a_zone_is_marked(sent: str, time: str) -> None:
     assert old(eventTime=sent).attributes["time"] == time
 
 
 @pytest.mark.parametrize("data", [None, "", 0, [], {"a": 1}], ids=repr)
-def test_data_is_taken_as_it_is(data: Json) -> None:
+def test_data_is_unchanged(data: Json) -> None:
     assert old(data=data).data == data
 
 
@@ -124,32 +124,32 @@ def test_an_extension_becomes_an_attribute(
 
 
 @pytest.mark.parametrize("extensions", [None, {}, {"unset": None}], ids=repr)
-def test_there_need_be_no_extensions(extensions: Json) -> None:
+def test_extensions_are_optional(extensions: Json) -> None:
     assert old(extensions=extensions).attributes == old().attributes
 
 
 @pytest.mark.parametrize("extensions", [[], "a", 1, False], ids=repr)
-def test_extensions_are_an_object(extensions: Json) -> None:
+def test_extensions_must_be_an_object(extensions: Json) -> None:
     assert refused(lambda: old(extensions=extensions)) == ["/extensions"]
 
 
 @pytest.mark.parametrize("name", ["id", "ID", "source", "type", "specversion"])
-def test_an_extension_does_not_replace_an_attribute(name: str) -> None:
+def test_an_extension_must_not_replace_an_attribute(name: str) -> None:
     assert refused(lambda: old(extensions={name: "mine"})) == ["/extensions"]
 
 
 @pytest.mark.parametrize(
     "name", ["data", "time", "dataschema", "dataContentType", "eventTypeVersion"]
 )
-def test_an_extension_does_not_stand_in_for_what_the_event_lacks(name: str) -> None:
+def test_an_extension_must_not_replace_a_missing_attribute(name: str) -> None:
     assert refused(lambda: old(extensions={name: "mine"})) == ["/extensions"]
 
 
-def test_an_extension_does_not_stand_in_for_the_id() -> None:
+def test_an_extension_must_not_replace_a_missing_id() -> None:
     assert "/extensions" in refused(lambda: old(eventID=None, extensions={"id": "mine"}))
 
 
-def test_two_extensions_of_one_name_are_refused() -> None:
+def test_extensions_with_colliding_names_are_rejected() -> None:
     assert refused(lambda: old(extensions={"my-sub": 1, "mySub": 2})) == ["/extensions"]
 
 
@@ -159,7 +159,7 @@ def test_an_extension_needs_a_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["0.2", "0.3", "1.0", "", 0.1, 1, None, [], {}], ids=repr)
-def test_another_version_is_refused(version: Json) -> None:
+def test_an_unsupported_version_is_rejected(version: Json) -> None:
     assert refused(lambda: old(cloudEventsVersion=version)) == ["/cloudEventsVersion"]
 
 
@@ -180,6 +180,6 @@ def test_another_version_is_refused(version: Json) -> None:
     ],
     ids=repr,
 )
-def test_a_bad_attribute_is_named_as_it_was_sent(name: str, value: Json) -> None:
-    """The pointer leads into the event of the sender, who knows no names of version 1.0."""
+def test_an_invalid_attribute_has_its_sent_name(name: str, value: Json) -> None:
+    """The pointer refers to the event as sent, with the names of its version."""
     assert refused(lambda: old(**{name: value})) == [f"/{name}"]

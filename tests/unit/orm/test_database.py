@@ -1,7 +1,7 @@
-"""One database: opening, migrations, transactions, waiting for others, errors that are ours."""
+"""The database: connections, migrations, transactions, locks and errors."""
 
+import json
 import logging
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from playhouse.migrations import Runner
 
-from pacifica.dispatcher import migrations, orm
+from harness import wait_until
+from pacifica.dispatcher import orm
 from pacifica.dispatcher.errors import DatabaseUnavailableError, DatabaseUrlError
-from tests.support import wait_until
-from tests.unit.conftest import (
+from pacifica.dispatcher.orm import migrations
+from tests.factories import (
     DEADLINE,
     apps,
     at_once,
@@ -41,9 +42,22 @@ database.check()
 """
 
 
+def test_the_first_use_belongs_to_each_attempt(database_url: str) -> None:
+    uses = []
+
+    def begin() -> None:
+        uses.append(orm.hosts(database))
+        if len(uses) == 1:
+            raise DatabaseUnavailableError("the server was restarted")
+
+    with closing(orm.Database(database_url)) as database:
+        database.prepare(attempts=2, wait=0, begin=begin)
+    assert uses == ["none", "none"]
+
+
 @contextmanager
 def held_lock(file: Path) -> Iterator[sqlite3.Connection]:
-    """Another connection in the middle of a write."""
+    """Yield another connection in the middle of a write."""
     with closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield other
@@ -52,7 +66,7 @@ def held_lock(file: Path) -> Iterator[sqlite3.Connection]:
 MIGRATIONS = len(list(Path(migrations.__file__).parent.glob("0*.py")))
 
 
-def test_the_schema_is_told_before_and_after(database_url: str) -> None:
+def test_the_schema_is_reported_before_and_after_the_migrations(database_url: str) -> None:
     database = orm.Database(database_url)
     before = database.schema()
     assert (before.version, before.applied, len(before.missing)) == ("nothing", (), MIGRATIONS)
@@ -62,8 +76,8 @@ def test_the_schema_is_told_before_and_after(database_url: str) -> None:
     database.close()
 
 
-def test_tables_are_made_once(database: orm.Database) -> None:
-    orm.accept(database, [(make_event(), [])])
+def test_tables_are_created_once(database: orm.Database) -> None:
+    orm.accept(database, [orm.Arrival(make_event(), [])])
     database.prepare(attempts=1, wait=0)
     assert count(database, "event") == 1
 
@@ -94,8 +108,7 @@ def test_processes_that_start_at_once_share_the_migrations(url: str) -> None:
 
 
 def test_preparing_waits_for_another_connection(url: str, tmp_path: Path) -> None:
-    """Processes that start at once meet here: a new file is not in WAL mode yet."""
-    database = orm.Database(url)
+    database = orm.Database(url)  # a new file, which is not in WAL mode yet
 
     def prepare() -> None:
         database.prepare(attempts=1, wait=0)
@@ -124,7 +137,7 @@ def test_a_write_waits_for_that_of_another_connection(
     database: orm.Database, tmp_path: Path
 ) -> None:
     def write() -> None:
-        orm.accept(database, [(make_event(), apps("app"))])
+        orm.accept(database, [orm.Arrival(make_event(), apps("app"))])
         database.close()
 
     with held_lock(tmp_path / "db.sqlite3") as other, ThreadPoolExecutor(1) as pool:
@@ -137,7 +150,7 @@ def test_a_write_waits_for_that_of_another_connection(
 
 
 def test_reading_does_not_wait_for_a_write(database: orm.Database, tmp_path: Path) -> None:
-    [accepted] = orm.accept(database, [(make_event(), [])])
+    [accepted] = orm.accept(database, [orm.Arrival(make_event(), [])])
     with held_lock(tmp_path / "db.sqlite3"):
         assert orm.event(database, accepted.uuid).status == "unmatched"
 
@@ -145,14 +158,14 @@ def test_reading_does_not_wait_for_a_write(database: orm.Database, tmp_path: Pat
 def test_many_threads_write_at_once(database: orm.Database) -> None:
     def write(thread: int) -> None:
         for number in range(20):
-            orm.accept(database, [(make_event(f"{thread}/{number}"), apps("app"))])
+            orm.accept(database, [orm.Arrival(make_event(f"{thread}/{number}"), apps("app"))])
         database.close()
 
     at_once(*(partial(write, thread) for thread in range(8)))
     assert count(database, "run") == 160
 
 
-def test_a_transaction_that_fails_leaves_nothing(database: orm.Database) -> None:
+def test_a_failed_transaction_is_rolled_back(database: orm.Database) -> None:
     def fail() -> None:
         with database.transaction():
             database.execute("INSERT INTO schema_migration (name, applied) VALUES ('x', 0)", ())
@@ -163,27 +176,29 @@ def test_a_transaction_that_fails_leaves_nothing(database: orm.Database) -> None
     assert count(database, "schema_migration") == MIGRATIONS
 
 
-def test_a_database_that_is_not_prepared_does_not_pass_the_check(url: str) -> None:
-    database = orm.Database(url)
-    with pytest.raises(DatabaseUnavailableError, match="schema_migration"):
-        database.check()
-    database.close()
+def test_a_database_that_is_not_prepared_does_not_pass_the_check(url: str, tmp_path: Path) -> None:
+    with closing(orm.Database(url)) as database:
+        with pytest.raises(DatabaseUnavailableError, match="is not there"):
+            database.check()
+        (tmp_path / "db.sqlite3").touch()
+        with pytest.raises(DatabaseUnavailableError, match="no such table"):
+            database.check()
 
 
 def test_the_check_passes(database: orm.Database) -> None:
     database.check()
 
 
-def test_an_unreachable_database_is_tried_as_often_as_asked(
+def test_an_unreachable_database_is_tried_as_often_as_configured(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     database = orm.Database(f"sqlite:///{tmp_path}/missing/db.sqlite3")
-    with pytest.raises(DatabaseUnavailableError, match=r"missing/db\.sqlite3 cannot be used"):
+    with pytest.raises(DatabaseUnavailableError, match=r"missing/db\.sqlite3 unavailable: "):
         database.prepare(attempts=3, wait=0.01)
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
 
 
-def test_a_database_that_comes_up_meanwhile_is_used(
+def test_a_database_that_comes_up_later_is_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def come_up() -> None:
@@ -199,23 +214,23 @@ def test_a_database_that_comes_up_meanwhile_is_used(
     database.close()
 
 
-def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path, url: str) -> None:
+def test_a_file_that_is_not_a_database_is_unavailable(tmp_path: Path, url: str) -> None:
     (tmp_path / "db.sqlite3").write_bytes(b"this is not a database, just text\n" * 100)
     database = orm.Database(url)
     with pytest.raises(DatabaseUnavailableError, match="not a database"):
         database.prepare(attempts=1, wait=0)
 
 
-def test_a_lost_table_is_unavailable_and_its_return_is_noticed(database: orm.Database) -> None:
+def test_a_database_is_unavailable_until_a_lost_table_is_back(database: orm.Database) -> None:
     change(database, "ALTER TABLE run RENAME TO elsewhere")
     with pytest.raises(DatabaseUnavailableError):
-        orm.accept(database, [(make_event(), apps("app"))])
+        orm.accept(database, [orm.Arrival(make_event(), apps("app"))])
     change(database, "ALTER TABLE elsewhere RENAME TO run")
-    orm.accept(database, [(make_event(), apps("app"))])
+    orm.accept(database, [orm.Arrival(make_event(), apps("app"))])
     assert count(database, "run") == 1
 
 
-def test_an_unknown_scheme_is_named_without_the_password() -> None:
+def test_an_invalid_url_is_shown_without_the_password() -> None:
     with pytest.raises(DatabaseUrlError) as caught:
         orm.Database("nosuch://user:secret@host/name")
     assert "nosuch://user:***@host/name" in str(caught.value)
@@ -237,89 +252,60 @@ def test_a_database_is_named_without_its_password() -> None:
 )
 def test_a_server_that_does_not_listen_is_unavailable(url: str) -> None:
     database = orm.Database(url)
-    with pytest.raises(DatabaseUnavailableError, match="cannot be used"):
+    with pytest.raises(DatabaseUnavailableError, match=" unavailable: "):
         database.prepare(attempts=1, wait=0)
 
 
-def test_a_port_that_is_none_is_an_error_of_the_url() -> None:
-    with pytest.raises(DatabaseUrlError, match="cannot be used"):
+def test_a_url_with_an_invalid_port_is_rejected() -> None:
+    with pytest.raises(DatabaseUrlError, match="Invalid database URL postgresql://user@host:port"):
         orm.Database("postgresql://user@host:port/name")
 
 
-def test_whoever_is_alone_is_waited_for_by_others_who_want_to_be(postgres_url: str) -> None:
+def test_one_transaction_at_a_time_holds_the_gate(postgres_url: str) -> None:
     database = orm.Database(postgres_url)
     database.prepare(attempts=1, wait=0)
 
-    def be_alone() -> None:
+    def pass_gate() -> None:
         with database.transaction():
-            database.alone()
+            database.lock_gate()
 
     with ThreadPoolExecutor(1) as pool:
         with database.transaction():
-            database.alone()
-            other = pool.submit(be_alone)
+            database.lock_gate()
+            other = pool.submit(pass_gate)
             waited = not wait([other], timeout=0.3).done
         other.result(DEADLINE)
     assert waited
     database.close()
 
 
-def test_whoever_is_alone_holds_up_nobody_else(postgres_url: str) -> None:
+def test_the_gate_does_not_block_other_transactions(postgres_url: str) -> None:
     database = orm.Database(postgres_url)
     database.prepare(attempts=1, wait=0)
     with ThreadPoolExecutor(1) as pool, database.transaction():
-        database.alone()
-        event = (make_event(), apps("app"))
-        [accepted] = pool.submit(orm.accept, database, [event]).result(DEADLINE)
+        database.lock_gate()
+        arrival = orm.Arrival(make_event(), apps("app"))
+        [accepted] = pool.submit(orm.accept, database, [arrival]).result(DEADLINE)
     assert orm.event(database, accepted.uuid).status == "queued"
     database.close()
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "sqlite:////no/such/folder/db.sqlite3",
-        "postgresql://user@127.0.0.1:1/name",
-        "postgresql:///name?host=/no/such/folder",
-        "mysql://user@127.0.0.1:1/name",
-    ],
-)
-def test_a_database_that_is_down_is_away_for_all(url: str) -> None:
-    with pytest.raises(DatabaseUnavailableError) as caught:
-        orm.Database(url).check()
-    assert caught.value.for_all
-
-
-@pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
-def test_a_server_that_hangs_up_may_still_answer_others(scheme: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
-        port = server.getsockname()[1]
-
-        def hang_up() -> None:
-            server.accept()[0].close()
-
-        hung_up = pool.submit(hang_up)
-        with pytest.raises(DatabaseUnavailableError) as caught:
-            orm.Database(f"{scheme}://user@127.0.0.1:{port}/name").check()
-        hung_up.result(DEADLINE)
-    assert not caught.value.for_all
-
-
-def test_a_database_that_is_missing_on_its_server_may_be_there_for_others(
-    postgres_url: str,
-) -> None:
-    with pytest.raises(DatabaseUnavailableError) as caught:
-        orm.Database(f"{postgres_url}_missing").check()
-    assert not caught.value.for_all
+def migrate_to(database: orm.Database, number: str) -> None:
+    """Apply the migrations up to this number."""
+    if not database.is_server:
+        Path(database.peewee.path).touch()
+    folder = Path(migrations.__file__).parent
+    runner = Runner(database.peewee, str(folder), table_name="schema_migration")
+    wanted = [file.stem for file in sorted(folder.glob("0*.py")) if file.stem[:4] <= number]
+    with database.reading():
+        runner.up(wanted[-1])
 
 
 @pytest.fixture
 def old_database(database_url: str) -> Iterator[orm.Database]:
-    """A database of each kind as the first version left it, with a run in each of its states."""
+    """A database of each kind from the first version, with a run in each of its states."""
     database = orm.Database(database_url)
-    with database.reading():
-        folder = str(Path(migrations.__file__).parent)
-        Runner(database.peewee, folder, table_name="schema_migration").up("0001_first_tables")
+    migrate_to(database, "0001")
     event = ("event", "0" * 64, "/tests", "1", "org.example", 10.0, make_event().sent)
     columns = ("uuid", "identity", "source", "id", "type", "received", "sent")
     runs = [
@@ -338,7 +324,7 @@ def old_database(database_url: str) -> Iterator[orm.Database]:
     database.close()
 
 
-def test_runs_of_the_first_version_are_kept_as_they_were(old_database: orm.Database) -> None:
+def test_runs_of_the_first_version_are_unchanged(old_database: orm.Database) -> None:
     old_database.prepare(attempts=1, wait=0)
     runs = orm.event(old_database, "event").runs
     assert [(run.uuid, run.status, run.host, run.due, run.finished) for run in runs] == [
@@ -352,19 +338,19 @@ def test_runs_of_the_first_version_are_kept_as_they_were(old_database: orm.Datab
     }
 
 
-def test_runs_of_the_first_version_go_on(old_database: orm.Database) -> None:
+def test_runs_of_the_first_version_continue(old_database: orm.Database) -> None:
     old_database.prepare(attempts=1, wait=0)
     assert due(old_database) == ["due"]
     for run in ("due", "published"):
         claim = claimed(old_database, run)
-        assert orm.succeed(old_database, claim, orm.Outcome(), [])
+        assert orm.finish(old_database, claim, orm.State.SUCCEEDED, orm.Outcome(), [])
     assert {each.status for each in orm.event(old_database, "event").runs} == {
         "running",
         "succeeded",
     }
 
 
-def test_events_of_the_first_version_are_found_as_others_are(old_database: orm.Database) -> None:
+def test_events_of_the_first_version_can_be_searched(old_database: orm.Database) -> None:
     with old_database.transaction():
         row = ("another", "1" * 64, "/other", "2", "org.other", 10.0, make_event().sent)
         columns = ("uuid", "identity", "source", "id", "type", "received", "sent")
@@ -377,6 +363,61 @@ def test_events_of_the_first_version_are_found_as_others_are(old_database: orm.D
         ("another", orm.digest("org.other"), orm.digest("/other"), 1),
         ("event", orm.digest("org.example"), orm.digest("/tests"), 0),
     ]
+
+
+def test_runs_that_were_blocked_by_name_are_blocked_by_kind(old_database: orm.Database) -> None:
+    migrate_to(old_database, "0007")
+    names = {"due": "rate rate x", "published": "concurrency rate 12ab", "running": "paused paused"}
+    for run, name in names.items():
+        change(old_database, "UPDATE run SET blocked = ? WHERE uuid = ?", (name, run))
+    old_database.prepare(attempts=1, wait=0)
+    with old_database.reading():
+        rows = old_database.fetch("SELECT uuid, blocked FROM run", ()).fetchall()
+    assert dict(rows) == {
+        "due": "rate",
+        "published": "concurrency",
+        "running": "paused",
+        "succeeded": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("members", "expired"),
+    [
+        ({"expirytime": "1970-01-01T00:00:09Z"}, True),
+        ({"expirytime": "1970-01-01t01:00:10+01:00"}, True),
+        ({"expirytime": "1970-01-01T00:00:11Z"}, False),
+        ({"expirytime": "1969-12-31T23:59:60z"}, True),
+        ({"expirytime": None}, False),
+        ({"data": {"expirytime": "1970-01-01T00:00:00Z"}}, False),
+        ({"extensions": {"ExpiryTime": "1970-01-01T00:00:00Z"}}, True),
+        ({"extensions": {"other": 1}}, False),
+    ],
+)
+def test_events_of_previous_versions_that_had_expired_when_received_are_expired(
+    url: str, members: dict[str, object], *, expired: bool
+) -> None:
+    database = orm.Database(url)
+    migrate_to(database, "0008")
+    columns = ("uuid", "identity", "source", "id", "type", "received", "sent", "unmatched")
+    row = ("event", "0" * 64, "/tests", "1", "org.example", 10.0, json.dumps(members), 1)
+    with database.transaction():
+        database.insert("event", columns, [row])
+    database.prepare(attempts=1, wait=0)
+    assert orm.event(database, "event").expired is expired
+    database.close()
+
+
+def test_an_event_with_runs_had_not_expired(old_database: orm.Database) -> None:
+    sent = make_event(expirytime="1970-01-01T00:00:00Z").sent
+    change(old_database, "UPDATE event SET sent = ?", (sent,))
+    row = ("other", "1" * 64, "/tests", "2", "org.example", 10.0, sent)
+    columns = ("uuid", "identity", "source", "id", "type", "received", "sent")
+    with old_database.transaction():
+        old_database.insert("event", columns, [row])
+    old_database.prepare(attempts=1, wait=0)
+    expired = {uuid: orm.event(old_database, uuid).expired for uuid in ("event", "other")}
+    assert expired == {"event": False, "other": True}
 
 
 def test_the_migrations_are_applied_once(old_database: orm.Database) -> None:

@@ -1,9 +1,9 @@
-"""Paused applications: what they have to do waits, whatever was on its way; others go on."""
+"""Paused applications: their runs wait, even with wake-ups in flight; others continue."""
 
 import pytest
 
 from pacifica.dispatcher import orm
-from tests.unit.conftest import (
+from tests.factories import (
     accept_runs,
     app,
     at_once,
@@ -23,7 +23,7 @@ def test_no_run_of_a_paused_application_is_published(each_database: orm.Database
     assert due(each_database, 1000, paused, other) == [run]
 
 
-def test_a_resumed_application_goes_on_where_it_was(each_database: orm.Database) -> None:
+def test_the_runs_of_a_resumed_application_are_published(each_database: orm.Database) -> None:
     runs = accept_runs(each_database, app(), *range(3))
     orm.pause(each_database, "app")
     assert due(each_database) == []
@@ -31,7 +31,9 @@ def test_a_resumed_application_goes_on_where_it_was(each_database: orm.Database)
     assert due(each_database) == runs
 
 
-def test_a_wakeup_that_was_on_its_way_does_nothing(each_database: orm.Database) -> None:
+def test_a_wakeup_in_flight_of_a_paused_application_is_void(
+    each_database: orm.Database,
+) -> None:
     run = published_run(each_database)
     orm.pause(each_database, "app")
     assert orm.claim(each_database, run, claimant()) is None
@@ -39,24 +41,24 @@ def test_a_wakeup_that_was_on_its_way_does_nothing(each_database: orm.Database) 
     assert due(each_database) == [run]
 
 
-def test_what_runs_goes_on(database: orm.Database) -> None:
+def test_an_attempt_continues_while_its_application_is_paused(database: orm.Database) -> None:
     claim = claimed(database, published_run(database))
     orm.pause(database, "app")
-    assert orm.succeed(database, claim, orm.Outcome(), [])
+    assert orm.finish(database, claim, orm.State.SUCCEEDED, orm.Outcome(), [])
 
 
-def test_a_failed_attempt_of_a_paused_application_waits_with_the_others(
+def test_a_retry_of_a_paused_application_waits(
     database: orm.Database,
 ) -> None:
     claim = claimed(database, published_run(database))
     orm.pause(database, "app")
-    orm.retry_later(database, claim, orm.Outcome(1), [], 0.0)
+    orm.postpone(database, claim, orm.State.RETRYING, orm.Outcome(exit_code=1), [], due=0.0)
     assert due(database) == []
     orm.resume(database, "app")
     assert due(database) == [claim.run]
 
 
-def test_looking_at_limits_again_releases_nothing_that_is_paused(database: orm.Database) -> None:
+def test_reconsidering_limits_unblocks_no_paused_run(database: orm.Database) -> None:
     limited = app(concurrency=1)
     accept_runs(database, limited, *range(2))
     orm.pause(database, "app")
@@ -65,7 +67,7 @@ def test_looking_at_limits_again_releases_nothing_that_is_paused(database: orm.D
     assert due(database, 1000, limited) == []
 
 
-def test_a_resumed_application_keeps_its_limit(database: orm.Database) -> None:
+def test_a_resumed_application_keeps_its_concurrency_limit(database: orm.Database) -> None:
     limited = app(concurrency=1)
     runs = accept_runs(database, limited, *range(3))
     orm.pause(database, "app")
@@ -83,7 +85,7 @@ def test_a_run_of_a_paused_application_can_be_cancelled(database: orm.Database) 
     assert due(database) == []
 
 
-def test_a_pause_keeps_its_beginning(each_database: orm.Database) -> None:
+def test_pausing_twice_keeps_the_first_time(each_database: orm.Database) -> None:
     assert orm.paused(each_database) == {}
     orm.pause(each_database, "app")
     first = orm.paused(each_database)

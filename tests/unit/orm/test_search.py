@@ -1,4 +1,4 @@
-"""Looking for events: filters, pages, texts, and the time that it may take."""
+"""Search for events: filters, pages, texts, and the time limit."""
 
 import random
 import string
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.orm.search import time_of, uuid_at
-from tests.unit.conftest import (
+from tests.factories import (
     accepted_runs,
     apps,
     change,
@@ -25,8 +25,8 @@ STATES = [state.value for state in orm.State]
 
 
 def at(database: orm.Database, moment: float, **members: str) -> str:
-    """The uuid of an event without a run that was received at some time."""
-    uuid = stored(database, random.random(), **members)  # noqa: S311 - an id that is new
+    """Store an event without runs, received at this time; return its uuid."""
+    uuid = stored(database, random.random(), **members)  # noqa: S311 - a new id
     moved = uuid_at(moment)[:14] + uuid[14:]
     change(database, "UPDATE event SET uuid = ? WHERE uuid = ?", (moved, uuid))
     return moved
@@ -36,7 +36,7 @@ def found(database: orm.Database, wanted: orm.EventFilter, limit: int = 100) -> 
     return [each.uuid for each in orm.search(database, wanted, limit).events]
 
 
-def test_asking_for_a_status_finds_the_events_that_show_it(database: orm.Database) -> None:
+def test_a_status_finds_the_events_that_have_it(database: orm.Database) -> None:
     stored(database, 0)
     for number, states in enumerate(product(STATES, repeat=2), start=1):
         runs = accepted_runs(database, make_event(number), "one", "two")
@@ -50,14 +50,16 @@ def test_asking_for_a_status_finds_the_events_that_show_it(database: orm.Databas
 
 
 @pytest.mark.parametrize("application", [None, "one", "two"])
-def test_asking_for_a_state_finds_the_events_that_have_such_a_run(
+def test_a_state_finds_the_events_with_a_run_in_it(
     each_database: orm.Database, application: str | None
 ) -> None:
     unmatched = stored(each_database, 0)
     other = stored(each_database, 1, "three")
     states: dict[str, dict[str, str]] = {}
     for number, pair in enumerate(product(STATES, repeat=2), start=2):
-        [accepted] = orm.accept(each_database, [(make_event(number), apps("one", "two"))])
+        [accepted] = orm.accept(
+            each_database, [orm.Arrival(make_event(number), apps("one", "two"))]
+        )
         runs = orm.event(each_database, accepted.uuid).runs
         states[accepted.uuid] = dict(zip(("one", "two"), pair, strict=True))
         for run in runs:
@@ -76,7 +78,7 @@ def test_asking_for_a_state_finds_the_events_that_have_such_a_run(
 
 
 def test_an_empty_database_has_no_events(database: orm.Database) -> None:
-    assert orm.search(database, orm.EventFilter(), 10) == orm.Found((), None)
+    assert orm.search(database, orm.EventFilter(), 10) == orm.EventPage((), None)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def test_an_empty_database_has_no_events(database: orm.Database) -> None:
         (orm.EventFilter(state="failed", status="queued"), []),
     ],
 )
-def test_filters_hold_together(
+def test_all_filters_must_match(
     database: orm.Database, wanted: orm.EventFilter, numbers: list[int]
 ) -> None:
     uuids = {
@@ -107,13 +109,16 @@ def test_filters_hold_together(
     assert [uuids[uuid] for uuid in found(database, wanted)] == numbers
 
 
-def test_a_span_of_time_has_its_beginning_and_not_its_end(database: orm.Database) -> None:
+def test_a_time_span_includes_its_start_but_not_its_end(database: orm.Database) -> None:
     uuids = [at(database, 1_000.0 + second) for second in range(4)]
     assert found(database, orm.EventFilter(since=1_001, until=1_003)) == [uuids[2], uuids[1]]
 
 
 def test_pages_follow_one_another_without_overlap_or_gap(database: orm.Database) -> None:
-    uuids = [each.uuid for each in orm.accept(database, [(make_event(n), []) for n in range(25)])]
+    uuids = [
+        each.uuid
+        for each in orm.accept(database, [orm.Arrival(make_event(n), []) for n in range(25)])
+    ]
     pages = []
     last = None
     while page := found(database, orm.EventFilter(before=last), limit=10):
@@ -147,7 +152,7 @@ def test_an_event_is_not_found_by_the_application_of_superseded_runs(
     assert found(database, orm.EventFilter(application="app")) == []
 
 
-def test_a_text_is_a_part_of_the_id_or_of_the_subject(each_database: orm.Database) -> None:
+def test_a_text_finds_part_of_the_id_or_subject(each_database: orm.Database) -> None:
     by_id = stored(each_database, "run-0815")
     by_subject = stored(each_database, 1, subject="/data/RUN-0816.raw")
     stored(each_database, 2, subject="run_0815", type="run-08")
@@ -155,7 +160,7 @@ def test_a_text_is_a_part_of_the_id_or_of_the_subject(each_database: orm.Databas
 
 
 @pytest.mark.parametrize("text", list(string.punctuation))
-def test_every_character_of_a_text_stands_for_itself(database: orm.Database, text: str) -> None:
+def test_no_character_of_a_text_is_a_wildcard(database: orm.Database, text: str) -> None:
     stored(database, 1, subject="plain")
     wanted = stored(database, 2, subject=f"a{text}b")
     assert found(database, orm.EventFilter(text=f"a{text}b")) == [wanted]
@@ -172,7 +177,7 @@ def test_every_character_of_a_text_stands_for_itself(database: orm.Database, tex
     ],
     ids=str,
 )
-def test_what_is_rare_is_found_however_old_it_is(
+def test_a_rare_event_is_found_however_old_it_is(
     each_database: orm.Database, wanted: orm.EventFilter
 ) -> None:
     [run] = accepted_runs(
@@ -181,26 +186,26 @@ def test_what_is_rare_is_found_however_old_it_is(
     change(each_database, "UPDATE run SET state = 'failed' WHERE uuid = ?", (run,))
     for days in range(1, 3_000, 100):
         at(each_database, time.time() + days * 86_400.0)
-    everything = orm.search(each_database, wanted, 10, patience=10)
+    everything = orm.search(each_database, wanted, 10, timeout=10)
     assert [view.runs[0].uuid for view in everything.events] == [run]
     assert everything.before is None
 
 
-def test_a_search_whose_time_is_up_is_gone_on_with(database: orm.Database) -> None:
+def test_a_search_that_times_out_can_be_continued(database: orm.Database) -> None:
     now = time.time()
     uuids = [at(database, now - 86_400.0 * day, subject=f"day-{day % 7}") for day in range(50)]
-    pages: list[orm.Found] = []
+    pages: list[orm.EventPage] = []
     before = None
     while not pages or before:
         wanted = orm.EventFilter(text="day-3", before=before)
-        pages.append(orm.search(database, wanted, 10, patience=0))
+        pages.append(orm.search(database, wanted, 10, timeout=0))
         before = pages[-1].before
         assert len(pages) < 200
     assert [view.uuid for page in pages for view in page.events] == uuids[3::7]
     assert len(pages) > 10
 
 
-def test_of_events_that_came_close_together_not_all_are_read_at_once(
+def test_many_events_within_a_short_time_are_read_in_several_stretches(
     each_database: orm.Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.modules[uuid_at.__module__], "_MOST_READ", 3)
@@ -209,20 +214,20 @@ def test_of_events_that_came_close_together_not_all_are_read_at_once(
     events: list[str] = []
     while befores == [None] or befores[-1]:
         wanted = orm.EventFilter(text="part-1", before=befores[-1])
-        page = orm.search(each_database, wanted, 10, patience=0)
+        page = orm.search(each_database, wanted, 10, timeout=0)
         events += [view.uuid for view in page.events]
         befores.append(page.before)
     assert befores == [None, uuids[7], uuids[4], uuids[1], None]
     assert events == [uuids[6], uuids[1]]
 
 
-def test_a_search_without_a_condition_is_never_cut_short(database: orm.Database) -> None:
+def test_a_search_without_a_condition_never_times_out(database: orm.Database) -> None:
     now = time.time()
     uuids = [at(database, now - 86_400.0 * day) for day in range(50)]
     assert found(database, orm.EventFilter(), 60) == uuids
 
 
-def test_a_full_page_that_is_the_last_says_so(database: orm.Database) -> None:
+def test_a_full_last_page_has_no_next_page(database: orm.Database) -> None:
     uuids = [stored(database, number) for number in range(4)]
     assert orm.search(database, orm.EventFilter(), 4).before is None
     assert orm.search(database, orm.EventFilter(), 3).before == uuids[1]
@@ -233,13 +238,13 @@ def test_a_uuid_keeps_its_time_to_the_millisecond(moment: float) -> None:
     assert 0 <= moment - time_of(uuid_at(moment)) < 0.0011
 
 
-def test_a_uuid_that_is_made_now_lies_between_now_and_the_next_millisecond() -> None:
+def test_a_new_uuid_lies_between_now_and_the_next_millisecond() -> None:
     before = time.time()
     uuid = orm.new_uuid()
     assert uuid_at(before) <= uuid < uuid_at(time.time() + 0.001)
 
 
-def test_an_event_that_a_replay_matched_is_found_as_such(database: orm.Database) -> None:
+def test_an_event_that_a_replay_matched_is_not_found_as_unmatched(database: orm.Database) -> None:
     uuid = stored(database, 1)
     assert found(database, orm.EventFilter(status="unmatched")) == [uuid]
     view = orm.event(database, uuid)

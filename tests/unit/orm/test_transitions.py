@@ -1,4 +1,4 @@
-"""The arrows between the states: each happens from its own state only, and says whether it did."""
+"""State transitions: each is only possible from certain states, and returns the new state."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -12,9 +12,10 @@ from pacifica.dispatcher import orm
 from pacifica.dispatcher.applications import Application, Rate
 from pacifica.dispatcher.errors import ConflictError, NotFoundError
 from pacifica.dispatcher.events import Event
-from pacifica.dispatcher.lines import Progress
-from pacifica.dispatcher.output import Piece
-from tests.unit.conftest import (
+from pacifica.dispatcher.execution.capture import Piece
+from pacifica.dispatcher.execution.ended import Cause
+from pacifica.dispatcher.execution.progress import Progress
+from tests.factories import (
     accept_runs,
     accepted_runs,
     app,
@@ -25,6 +26,7 @@ from tests.unit.conftest import (
     claimant,
     claimed,
     claimed_run,
+    configured,
     count,
     due,
     make_event,
@@ -32,29 +34,41 @@ from tests.unit.conftest import (
     view,
 )
 
-Arrow = Callable[[orm.Database, orm.Claim, orm.Outcome, Iterable[Piece]], bool]
+Arrow = Callable[[orm.Database, orm.Claim, orm.Outcome, Iterable[Piece]], orm.State | None]
 
-release_now = partial(orm.release, due=0.0)
-retry_now = partial(orm.retry_later, due=0.0)
-FINAL: dict[str, Arrow] = {"succeeded": orm.succeed, "failed": orm.fail, "cancelled": orm.cancel}
+
+def finishing(state: orm.State) -> Arrow:
+    return lambda database, claim, *ended: orm.finish(database, claim, state, *ended)
+
+
+def postponing(state: orm.State, due: float = 0.0) -> Arrow:
+    return lambda database, claim, *ended: orm.postpone(database, claim, state, *ended, due=due)
+
+
+release_now = postponing(orm.State.QUEUED)
+retry_now = postponing(orm.State.RETRYING)
+FINAL: dict[str, Arrow] = {
+    state.value: finishing(state)
+    for state in (orm.State.SUCCEEDED, orm.State.FAILED, orm.State.CANCELLED)
+}
 ARROWS: dict[str, Arrow] = {**FINAL, "queued": release_now, "retrying": retry_now}
-NOWHERE = "01a20997-c0e5-77ee-8e00-a2944b68dfdf"
+UNKNOWN = "01a20997-c0e5-77ee-8e00-a2944b68dfdf"
 PIECE = Piece("stdout", 0, 1.0, b"said")
 
 
 def each_of(name: str, arrows: dict[str, Arrow]) -> pytest.MarkDecorator:
-    """A test for each of the arrows; it is called by the state to which it leads."""
+    """Parametrise a test by transitions, each named after its target state."""
     return pytest.mark.parametrize(name, arrows.values(), ids=arrows.keys())
 
 
-def held_of(database: orm.Database, claim: orm.Claim, worker: str = "worker") -> orm.Held:
-    """What recovery sees of an attempt that goes on."""
-    [held] = [each for each in orm.held(database, worker) if each.run == claim.run]
+def held_of(database: orm.Database, claim: orm.Claim, worker: str = "worker") -> orm.LiveAttempt:
+    """Return a running attempt as recovery sees it."""
+    [held] = [each for each in orm.attempts_of(database, worker) if each.run == claim.run]
     return held
 
 
 def brought_to(database: orm.Database, state: str) -> orm.Claim:
-    """The last claim of a run that has come into this state."""
+    """Bring a run to this state; return its last claim."""
     claim = claimed_run(database)
     if state != "running":
         assert ARROWS[state](database, claim, orm.Outcome(error="it went wrong"), [])
@@ -62,7 +76,7 @@ def brought_to(database: orm.Database, state: str) -> orm.Claim:
     return claim
 
 
-def test_a_claim_holds_what_is_needed_to_run(database: orm.Database) -> None:
+def test_a_claim_has_all_that_an_attempt_needs(database: orm.Database) -> None:
     event = make_event(data={"a": 1})
     [run] = accepted_runs(database, event, "app")
     claim = claim_next(database)
@@ -79,7 +93,7 @@ def test_a_claimed_run_is_running(database: orm.Database) -> None:
 
 def test_a_run_is_claimed_once(database: orm.Database) -> None:
     claim = claimed_run(database)
-    assert orm.claim(database, claim.run, orm.Claimant("other", "elsewhere", 1, {})) is None
+    assert orm.claim(database, claim.run, claimant("other", host="elsewhere")) is None
     assert view(database, claim.run).host == "host"
 
 
@@ -89,8 +103,8 @@ def test_a_run_without_a_wakeup_is_not_claimed(database: orm.Database) -> None:
     assert view(database, run).status == "queued"
 
 
-def test_a_run_that_is_none_is_not_claimed(database: orm.Database) -> None:
-    assert orm.claim(database, NOWHERE, claimant()) is None
+def test_an_unknown_run_is_not_claimed(database: orm.Database) -> None:
+    assert orm.claim(database, UNKNOWN, claimant()) is None
 
 
 @each_of("arrow", FINAL)
@@ -101,7 +115,7 @@ def test_a_run_that_has_ended_is_not_claimed(database: orm.Database, arrow: Arro
     assert orm.claim(database, claim.run, claimant()) is None
 
 
-def test_of_two_that_claim_at_once_one_gets_the_run(database: orm.Database) -> None:
+def test_one_of_two_concurrent_claims_gets_the_run(database: orm.Database) -> None:
     def claim(run: str) -> bool:
         claimed = orm.claim(database, run, claimant()) is not None
         database.close()
@@ -114,7 +128,7 @@ def test_of_two_that_claim_at_once_one_gets_the_run(database: orm.Database) -> N
 
 
 @pytest.mark.parametrize(("status", "arrow"), FINAL.items())
-def test_an_end_is_recorded_of_the_run_and_of_the_attempt(
+def test_an_end_is_recorded_for_run_and_attempt(
     database: orm.Database, arrow: Arrow, status: str
 ) -> None:
     claim = claimed_run(database)
@@ -131,7 +145,7 @@ def test_an_end_is_recorded_of_the_run_and_of_the_attempt(
 
 def test_a_signal_is_recorded(database: orm.Database) -> None:
     claim = claimed_run(database)
-    orm.fail(database, claim, orm.Outcome(signal="SIGKILL"), [])
+    orm.finish(database, claim, orm.State.FAILED, orm.Outcome(signal="SIGKILL"), [])
     run, [attempt] = orm.run(database, claim.run)
     assert (run.exit_code, run.signal) == (attempt.exit_code, attempt.signal) == (None, "SIGKILL")
 
@@ -145,13 +159,13 @@ def test_a_released_run_waits_again(database: orm.Database) -> None:
     assert orm.output(database, claim.run, 1, None) == [PIECE]
 
 
-def test_a_released_run_is_claimed_after_it_was_published_again(database: orm.Database) -> None:
+def test_a_released_run_is_claimed_after_being_published_again(database: orm.Database) -> None:
     first = claimed_run(database)
     release_now(database, first, orm.Outcome(), [])
     assert orm.claim(database, first.run, claimant()) is None
     second = claim_next(database)
     assert second.attempt == 2
-    orm.succeed(database, second, orm.Outcome(exit_code=0), [])
+    orm.finish(database, second, orm.State.SUCCEEDED, orm.Outcome(exit_code=0), [])
     run, attempts = orm.run(database, first.run)
     assert (run.status, run.attempt, [each.number for each in attempts]) == ("succeeded", 2, [1, 2])
 
@@ -180,15 +194,15 @@ def test_an_attempt_that_lost_the_run_records_nothing(database: orm.Database, ar
 
 def test_output_is_kept_while_the_attempt_runs(database: orm.Database) -> None:
     claim = claimed_run(database)
-    assert orm.save_output(database, claim, [PIECE], orm.Notes())
+    assert orm.save_output(database, claim, [PIECE], orm.Outcome())
     assert orm.output(database, claim.run, 1, None) == [PIECE]
 
 
-def test_a_piece_without_data_drops_the_one_that_was_kept_there(database: orm.Database) -> None:
+def test_a_piece_without_data_deletes_the_piece_at_its_position(database: orm.Database) -> None:
     claim = claimed_run(database)
     other = PIECE._replace(stream="stdout" if PIECE.stream == "stderr" else "stderr")
-    assert orm.save_output(database, claim, [PIECE, other], orm.Notes())
-    assert orm.save_output(database, claim, [PIECE._replace(data=b"")], orm.Notes())
+    assert orm.save_output(database, claim, [PIECE, other], orm.Outcome())
+    assert orm.save_output(database, claim, [PIECE._replace(data=b"")], orm.Outcome())
     assert orm.output(database, claim.run, 1, None) == [other]
 
 
@@ -198,7 +212,7 @@ def test_output_is_not_kept_when_the_attempt_has_ended(
 ) -> None:
     claim = claimed_run(database)
     ended(database, claim, orm.Outcome(), [])
-    assert not orm.save_output(database, claim, [PIECE], orm.Notes())
+    assert not orm.save_output(database, claim, [PIECE], orm.Outcome())
     assert count(database, "output") == 0
 
 
@@ -206,11 +220,11 @@ def test_output_of_an_attempt_that_lost_the_run_is_not_kept(database: orm.Databa
     stale = claimed_run(database)
     release_now(database, stale, orm.Outcome(), [])
     claim_next(database)
-    assert not orm.save_output(database, stale, [PIECE], orm.Notes())
+    assert not orm.save_output(database, stale, [PIECE], orm.Outcome())
     assert count(database, "output") == 0
 
 
-NOTES = orm.Notes(["a", "b c"], Progress(40, "half-way"), "disk full")
+NOTES = orm.Outcome(command=["a", "b c"], progress=Progress(40, "half-way"), last_line="disk full")
 
 
 def noted(database: orm.Database, run: str) -> tuple[object, ...]:
@@ -229,26 +243,28 @@ def test_notes_are_kept_while_the_attempt_runs(database: orm.Database) -> None:
 @each_of("arrow", ARROWS)
 def test_notes_are_kept_with_the_end(database: orm.Database, arrow: Arrow) -> None:
     claim = claimed_run(database)
-    assert arrow(database, claim, orm.Outcome(notes=NOTES), [])
+    assert arrow(database, claim, NOTES, [])
     assert noted(database, claim.run) == (["a", "b c"], Progress(40, "half-way"), "disk full")
 
 
 def test_notes_outlive_the_death_of_the_worker(database: orm.Database) -> None:
     claim = claimed_run(database)
     orm.save_output(database, claim, [], NOTES)
-    [held] = orm.held(database, "worker")
+    [held] = orm.attempts_of(database, "worker")
     assert orm.crash(database, held, "killed", 3)
     assert noted(database, claim.run) == (["a", "b c"], Progress(40, "half-way"), "disk full")
 
 
-def test_a_claim_says_who_runs_it(database: orm.Database) -> None:
+def test_a_claim_stores_the_worker_and_handle_of_the_attempt(database: orm.Database) -> None:
     run = published_run(database)
-    orm.claim(database, run, orm.Claimant("a worker", "a host", 42, {}))
-    assert orm.held(database, "a worker") == [orm.Held(run, 1, "app", 42, cancelling=False)]
+    orm.claim(database, run, claimant("a worker", pid=42))
+    assert orm.attempts_of(database, "a worker") == [
+        orm.LiveAttempt(run, 1, "app", "local:42", cancelling=False)
+    ]
 
 
 @pytest.mark.parametrize("concurrency", [None, 3])
-def test_a_claim_says_whether_its_application_is_limited(
+def test_a_claim_is_limited_if_its_application_is(
     database: orm.Database, concurrency: int | None
 ) -> None:
     application = app(concurrency=concurrency)
@@ -264,7 +280,7 @@ def test_a_claim_moves_the_pace_of_its_application(database: orm.Database) -> No
     assert before + 60 <= free_at(database) <= time.time() + 60
 
 
-def test_claims_that_follow_each_other_move_the_pace_by_an_interval_each(
+def test_each_claim_moves_the_pace_by_one_interval(
     database: orm.Database,
 ) -> None:
     application = app(rate=Rate(10, 600.0))
@@ -292,7 +308,7 @@ def test_two_first_claims_at_once_move_the_pace_by_two_intervals(
         change(each_database, "DELETE FROM pace")
 
 
-def test_a_pace_that_was_free_for_long_saves_nothing_up(database: orm.Database) -> None:
+def test_an_idle_pace_accumulates_nothing(database: orm.Database) -> None:
     application = app(rate=Rate(1, 60.0))
     claimed(database, published_run(database, 1), application)
     change(database, "UPDATE pace SET free_at = free_at - 36000")
@@ -300,48 +316,51 @@ def test_a_pace_that_was_free_for_long_saves_nothing_up(database: orm.Database) 
     assert free_at(database) > time.time()
 
 
-def test_a_run_that_is_not_to_be_had_does_not_move_the_pace(database: orm.Database) -> None:
+def test_a_run_that_cannot_be_claimed_does_not_move_the_pace(database: orm.Database) -> None:
     run = claimed_run(database).run
     assert orm.claim(database, run, claimant("worker", app(rate=Rate(1, 60.0)))) is None
     assert count(database, "pace") == 0
 
 
 def free_at(database: orm.Database) -> float:
-    """When the only pace that there is lets the next attempt start."""
+    """Return the time when the only pace lets the next attempt start."""
     with database.reading():
         [(when,)] = database.fetch("SELECT free_at FROM pace", ()).fetchall()
     return float(when)
 
 
 @each_of("arrow", ARROWS)
-def test_whatever_ends_an_attempt_takes_it_from_its_worker(
+def test_any_end_of_an_attempt_removes_it_from_its_worker(
     database: orm.Database, arrow: Arrow
 ) -> None:
     claim = claimed_run(database)
     arrow(database, claim, orm.Outcome(), [])
-    assert orm.held(database, "worker") == []
+    assert orm.attempts_of(database, "worker") == []
 
 
-@pytest.mark.parametrize(("arrow", "state"), [(release_now, "queued"), (retry_now, "retrying")])
-def test_a_run_that_waits_says_until_when_and_is_not_published_before(
-    database: orm.Database, arrow: Callable[..., bool], state: str
+@pytest.mark.parametrize("state", [orm.State.QUEUED, orm.State.RETRYING])
+def test_a_postponed_run_is_not_published_before_it_is_due(
+    database: orm.Database, state: orm.State
 ) -> None:
     claim = claimed_run(database)
     until = time.time() + 60
-    assert arrow(database, claim, orm.Outcome(error="it went wrong"), [], due=until)
+    arrow = postponing(state, until)
+    assert arrow(database, claim, orm.Outcome(error="it went wrong"), []) is state
     run = view(database, claim.run)
     assert (run.status, run.due, run.finished) == (state, until, None)
     assert due(database) == []
 
 
 @pytest.mark.parametrize(("arrow", "failures"), [(release_now, 0), (retry_now, 1)])
-def test_only_a_failure_counts_as_one(database: orm.Database, arrow: Arrow, failures: int) -> None:
+def test_only_a_failure_counts_as_a_failure(
+    database: orm.Database, arrow: Arrow, failures: int
+) -> None:
     arrow(database, claimed_run(database), orm.Outcome(), [])
     again = claim_next(database)
     assert (again.attempt, again.failures) == (2, failures)
 
 
-def test_a_run_that_is_retried_says_what_went_wrong(database: orm.Database) -> None:
+def test_a_retrying_run_has_the_last_error(database: orm.Database) -> None:
     claim = brought_to(database, "retrying")
     run, [attempt] = orm.run(database, claim.run)
     assert (run.error, attempt.error) == ("it went wrong", "it went wrong")
@@ -356,13 +375,13 @@ def test_a_run_whose_worker_died_waits_again(database: orm.Database) -> None:
     assert due(database) == [claim.run]
 
 
-def test_deaths_of_the_worker_are_no_failures(database: orm.Database) -> None:
+def test_crashes_do_not_count_as_failures(database: orm.Database) -> None:
     claim = claimed_run(database)
     orm.crash(database, held_of(database, claim), "it died", 3)
     assert claim_next(database).failures == 0
 
 
-def test_a_run_that_crashes_as_often_as_it_may_fails(database: orm.Database) -> None:
+def test_a_run_that_crashes_max_crashes_times_fails(database: orm.Database) -> None:
     [uuid] = accept_runs(database, app(), 1)
     states = [
         orm.crash(database, held_of(database, claim_next(database)), "it died", 3) for _ in range(3)
@@ -370,17 +389,105 @@ def test_a_run_that_crashes_as_often_as_it_may_fails(database: orm.Database) -> 
     run, attempts = orm.run(database, uuid)
     assert states == [orm.State.QUEUED, orm.State.QUEUED, orm.State.FAILED]
     assert (run.status, run.crashes, len(attempts), run.due) == ("failed", 3, 3, None)
-    assert run.error == "it died, for the 3. time (max_crashes)"
+    assert run.error == "crashed 3 times (max_crashes = 3)"
     assert run.finished
 
 
-def test_a_run_that_was_to_be_cancelled_is_when_its_worker_dies(database: orm.Database) -> None:
+def interrupt(database: orm.Database, *kinds: str) -> orm.RunView:
+    """Interrupt one attempt after the other of a run; return the run."""
+    [uuid] = accept_runs(database, app(), 1)
+    for kind in kinds:
+        change(database, "UPDATE run SET due = 0 WHERE due IS NOT NULL")
+        held = held_of(database, claim_next(database))
+        if kind == "crash":
+            orm.crash(database, held, "it died", 3)
+        else:
+            orm.lose(database, held, "it was lost")
+    return view(database, uuid)
+
+
+def test_losses_never_fail_a_run(each_database: orm.Database) -> None:
+    run = interrupt(each_database, *["loss"] * 9)
+    assert (run.status, run.losses, run.crashes, run.error) == ("queued", 9, 0, None)
+    _, attempts = orm.run(each_database, run.uuid)
+    assert {each.error for each in attempts} == {"it was lost"}
+
+
+def test_losses_do_not_count_as_crashes(database: orm.Database) -> None:
+    run = interrupt(database, "crash", "loss", "loss", "crash", "loss")
+    assert (run.status, run.losses, run.crashes) == ("queued", 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("losses", "delay"), [(1, 0), (3, 0), (4, 60), (5, 120), (8, 900), (12, 900)]
+)
+def test_a_run_that_is_lost_often_waits_longer(
+    database: orm.Database, losses: int, delay: float
+) -> None:
+    # Otherwise a run that takes its whole worker down would end all others, again and again.
+    run = interrupt(database, *["loss"] * losses)
+    assert run.due == pytest.approx(time.time() + delay, abs=5)
+
+
+@pytest.mark.parametrize(("elapsed", "status"), [(3500, "failed"), (3700, "queued")])
+@pytest.mark.parametrize("ahead", [1, -1], ids=["past", "future"])
+def test_interruptions_are_forgotten_after_an_hour(
+    database: orm.Database, elapsed: int, status: str, ahead: int
+) -> None:
+    run = interrupt(database, "loss", "crash", "crash")
+    change(database, "UPDATE run SET interrupted = interrupted - ?", (elapsed * ahead,))
+    orm.crash(database, held_of(database, claim_next(database)), "it died", 3)
+    after = view(database, run.uuid)
+    assert (after.status, after.crashes, after.losses) == (
+        (status, 3, 1) if status == "failed" else (status, 1, 0)
+    )
+
+
+def test_a_release_by_an_orphan_is_a_loss(database: orm.Database) -> None:
+    [uuid] = accept_runs(database, app(), 1)
+    for number in range(1, 5):
+        orphaned = orm.Outcome(Cause.ORPHANED, error="the worker died")
+        claim = claim_next(database)
+        orm.postpone(database, claim, orm.State.QUEUED, orphaned, [], due=time.time())
+        assert view(database, uuid).losses == number
+    run = view(database, uuid)
+    assert (run.status, run.crashes) == ("queued", 0)
+    assert run.due == pytest.approx(time.time() + 60, abs=5)
+
+
+def test_a_loss_cancels_a_run_with_a_requested_cancel(database: orm.Database) -> None:
+    claim = claimed_run(database)
+    orm.ask_to_cancel(database, claim.run)
+    assert orm.lose(database, held_of(database, claim), "it was lost") is orm.State.CANCELLED
+    assert view(database, claim.run).error == "cancelled"
+
+
+def test_a_loss_unblocks_the_next_run(database: orm.Database) -> None:
+    limited = app(concurrency=1)
+    runs = accept_runs(database, limited, 1, 2)
+    claim = claim_next(database, limited)
+    assert due(database, 1000, limited) == []
+    orm.lose(database, held_of(database, claim), "it was lost")
+    assert due(database, 1000, limited)[0] in runs
+
+
+@each_of("ended", ARROWS)
+def test_an_attempt_that_has_ended_is_not_lost(database: orm.Database, ended: Arrow) -> None:
+    claim = claimed_run(database)
+    held = held_of(database, claim)
+    ended(database, claim, orm.Outcome(), [])
+    before = orm.run(database, claim.run)
+    assert orm.lose(database, held, "it was lost") is None
+    assert orm.run(database, claim.run) == before
+
+
+def test_a_crash_cancels_a_run_with_a_requested_cancel(database: orm.Database) -> None:
     claim = claimed_run(database)
     orm.ask_to_cancel(database, claim.run)
     state = orm.crash(database, held_of(database, claim), "it died", 1)
     run = view(database, claim.run)
     assert state is orm.State.CANCELLED
-    assert (run.status, run.error, run.cancelling) == ("cancelled", "it was cancelled", False)
+    assert (run.status, run.error, run.cancelling) == ("cancelled", "cancelled", False)
 
 
 @each_of("ended", ARROWS)
@@ -393,8 +500,8 @@ def test_an_attempt_that_has_ended_does_not_crash(database: orm.Database, ended:
     assert orm.run(database, claim.run) == before
 
 
-def test_an_attempt_crashes_for_one_of_two_that_see_it(database: orm.Database) -> None:
-    def crash(held: orm.Held) -> orm.State | None:
+def test_one_of_two_concurrent_crashes_counts(database: orm.Database) -> None:
+    def crash(held: orm.LiveAttempt) -> orm.State | None:
         state = orm.crash(database, held, "it died", 3)
         database.close()
         return state
@@ -419,12 +526,12 @@ def test_a_waiting_run_is_cancelled_at_once(database: orm.Database, state: str) 
     claim = brought_to(database, state)
     assert orm.ask_to_cancel(database, claim.run) is orm.State.CANCELLED
     run = view(database, claim.run)
-    assert (run.status, run.error, run.due) == ("cancelled", "it was cancelled", None)
+    assert (run.status, run.error, run.due) == ("cancelled", "cancelled", None)
     assert run.finished
     assert due(database) == []
 
 
-def test_a_run_whose_wakeup_is_on_its_way_is_cancelled_and_not_claimed(
+def test_a_published_run_is_cancelled_and_not_claimed(
     database: orm.Database,
 ) -> None:
     run = published_run(database)
@@ -448,26 +555,26 @@ def test_a_run_that_has_ended_cannot_be_cancelled(database: orm.Database, state:
     assert view(database, claim.run) == before
 
 
-def test_a_run_that_is_none_cannot_be_cancelled(database: orm.Database) -> None:
-    with pytest.raises(NotFoundError, match=f"no run {NOWHERE}"):
-        orm.ask_to_cancel(database, NOWHERE)
+def test_an_unknown_run_cannot_be_cancelled(database: orm.Database) -> None:
+    with pytest.raises(NotFoundError, match=f"Run {UNKNOWN} does not exist"):
+        orm.ask_to_cancel(database, UNKNOWN)
 
 
 @pytest.mark.parametrize("arrow", [release_now, retry_now])
-def test_a_run_that_is_to_be_cancelled_does_not_wait_for_another_attempt(
+def test_a_run_with_a_requested_cancel_does_not_wait_for_another_attempt(
     database: orm.Database, arrow: Arrow
 ) -> None:
     claim = claimed_run(database)
     orm.ask_to_cancel(database, claim.run)
     assert arrow(database, claim, orm.Outcome(error="it went wrong"), [])
     run = view(database, claim.run)
-    assert (run.status, run.error, run.cancelling) == ("cancelled", "it was cancelled", False)
+    assert (run.status, run.error, run.cancelling) == ("cancelled", "cancelled", False)
     assert run.finished
     assert due(database) == []
 
 
 @pytest.mark.parametrize(("state", "arrow"), FINAL.items())
-def test_a_run_that_ended_before_it_was_cancelled_is_what_it_came_to(
+def test_a_run_that_ended_before_it_was_cancelled_keeps_its_state(
     database: orm.Database, state: str, arrow: Arrow
 ) -> None:
     claim = claimed_run(database)
@@ -478,7 +585,7 @@ def test_a_run_that_ended_before_it_was_cancelled_is_what_it_came_to(
 
 
 @pytest.mark.parametrize("state", ["failed", "cancelled"])
-def test_a_run_that_is_retried_waits_as_if_it_were_new(database: orm.Database, state: str) -> None:
+def test_a_retried_run_waits_like_a_new_one(database: orm.Database, state: str) -> None:
     claim = claimed_run(database)
     outcome = orm.Outcome(exit_code=1, result="{}", error="it went wrong")
     FINAL[state](database, claim, outcome, [PIECE])
@@ -490,21 +597,24 @@ def test_a_run_that_is_retried_waits_as_if_it_were_new(database: orm.Database, s
     assert (again.run, again.attempt, again.failures) == (claim.run, 2, 0)
 
 
-def test_a_run_that_is_retried_may_fail_as_often_again(database: orm.Database) -> None:
+def test_a_retry_resets_the_counts_of_a_run(database: orm.Database) -> None:
     retry_now(database, claimed_run(database), orm.Outcome(), [])
+    orm.lose(database, held_of(database, claim_next(database)), "it was lost")
     claim = claim_next(database)
     orm.crash(database, held_of(database, claim), "it died", 1)
     orm.retry(database, claim.run, {"app": app()})
     run = view(database, claim.run)
-    assert (run.crashes, claim_next(database).failures) == (0, 0)
+    assert (run.crashes, run.losses, claim_next(database).failures) == (0, 0, 0)
 
 
-def test_a_run_that_is_retried_goes_where_its_application_goes_now(
+def test_a_retried_run_uses_the_current_queue_of_its_application(
     database: orm.Database,
 ) -> None:
     claim = brought_to(database, "failed")
     orm.retry(database, claim.run, {"app": app(queue="elsewhere")})
-    assert orm.publish(database, 10, {})[0] == [orm.WakeUp(claim.run, "elsewhere")]
+    assert orm.publish(database, 10, configured(database))[0] == [
+        orm.WakeUp(claim.run, "elsewhere")
+    ]
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "retrying", "succeeded"])
@@ -516,24 +626,24 @@ def test_a_run_in_another_state_is_not_retried(database: orm.Database, state: st
     assert view(database, claim.run) == before
 
 
-def test_a_run_whose_application_is_gone_is_not_retried(database: orm.Database) -> None:
+def test_a_run_whose_application_was_removed_is_not_retried(database: orm.Database) -> None:
     claim = brought_to(database, "failed")
-    with pytest.raises(ConflictError, match="app is not configured"):
+    with pytest.raises(ConflictError, match="Application app is no longer configured"):
         orm.retry(database, claim.run, {})
     assert view(database, claim.run).status == "failed"
 
 
-def test_a_run_that_is_none_is_not_retried(database: orm.Database) -> None:
-    with pytest.raises(NotFoundError, match=f"no run {NOWHERE}"):
-        orm.retry(database, NOWHERE, {})
+def test_an_unknown_run_is_not_retried(database: orm.Database) -> None:
+    with pytest.raises(NotFoundError, match=f"Run {UNKNOWN} does not exist"):
+        orm.retry(database, UNKNOWN, {})
 
 
 def ended_event(database: orm.Database, event: Event, *applications: str) -> str:
-    """The uuid of an event whose runs have failed."""
+    """Store an event whose runs have failed; return its uuid."""
     runs = accepted_runs(database, event, *applications)
     due(database)
     for run in runs:
-        orm.fail(database, claimed(database, run), orm.Outcome(), [])
+        orm.finish(database, claimed(database, run), orm.State.FAILED, orm.Outcome(), [])
     return view(database, runs[0]).event
 
 
@@ -548,22 +658,22 @@ def test_a_replay_makes_a_new_run_for_each_application(database: orm.Database) -
     assert sorted(due(database)) == sorted(made)
 
 
-def test_a_replayed_run_names_the_one_that_it_repeats(database: orm.Database) -> None:
+def test_a_replayed_run_names_its_origin(database: orm.Database) -> None:
     event = make_event()
     uuid = ended_event(database, event, "one", "two")
-    former = {run.application: run.uuid for run in orm.event(database, uuid).runs}
+    previous = {run.application: run.uuid for run in orm.event(database, uuid).runs}
     for run in orm.replay(database, uuid, event, apps("two", "one")):
-        assert view(database, run).origin == former[view(database, run).application]
+        assert view(database, run).origin == previous[view(database, run).application]
 
 
-def test_an_application_that_is_new_to_the_event_repeats_nothing(database: orm.Database) -> None:
+def test_a_run_of_a_newly_matching_application_has_no_origin(database: orm.Database) -> None:
     event = make_event()
     uuid = ended_event(database, event, "one")
     [made] = orm.replay(database, uuid, event, apps("new"))
     assert view(database, made).origin is None
 
 
-def test_a_replay_takes_the_place_of_all_former_runs(database: orm.Database) -> None:
+def test_a_replay_replaces_all_previous_runs(database: orm.Database) -> None:
     event = make_event()
     uuid = ended_event(database, event, "one", "two")
     [made] = orm.replay(database, uuid, event, apps("one"))
@@ -575,14 +685,14 @@ def test_an_event_can_be_replayed_again(database: orm.Database) -> None:
     event = make_event()
     uuid = ended_event(database, event, "app")
     [second] = orm.replay(database, uuid, event, apps("app"))
-    orm.succeed(database, claim_next(database), orm.Outcome(), [])
+    orm.finish(database, claim_next(database), orm.State.SUCCEEDED, orm.Outcome(), [])
     [third] = orm.replay(database, uuid, event, apps("app"))
     assert view(database, third).origin == second
     assert [run.superseded for run in orm.event(database, uuid).runs] == [True, True, False]
 
 
 def test_an_event_that_matched_nothing_can_be_replayed(database: orm.Database) -> None:
-    [accepted] = orm.accept(database, [(make_event(), [])])
+    [accepted] = orm.accept(database, [orm.Arrival(make_event(), [])])
     [made] = orm.replay(database, accepted.uuid, make_event(), apps("app"))
     assert orm.event(database, accepted.uuid).status == "queued"
     assert due(database) == [made]
@@ -598,14 +708,14 @@ def test_an_event_with_a_run_that_has_not_ended_is_not_replayed(
     assert count(database, "run") == 1
 
 
-def test_an_event_that_matches_nothing_any_more_is_not_replayed(database: orm.Database) -> None:
+def test_an_event_that_no_longer_matches_is_not_replayed(database: orm.Database) -> None:
     claim = brought_to(database, "failed")
-    with pytest.raises(ConflictError, match="no application matches"):
+    with pytest.raises(ConflictError, match="No application matches"):
         orm.replay(database, claim.event, make_event(), [])
     assert not view(database, claim.run).superseded
 
 
-def test_two_replays_at_once_make_one(database: orm.Database) -> None:
+def test_one_of_two_concurrent_replays_succeeds(database: orm.Database) -> None:
     def replay(uuid: str) -> int:
         try:
             return len(orm.replay(database, uuid, make_event(), apps("app")))
@@ -622,31 +732,31 @@ def test_two_replays_at_once_make_one(database: orm.Database) -> None:
 def test_a_superseded_run_is_not_retried(database: orm.Database) -> None:
     claim = brought_to(database, "failed")
     orm.replay(database, claim.event, make_event(), apps("app"))
-    with pytest.raises(ConflictError, match="a replay of its event has taken its place"):
+    with pytest.raises(ConflictError, match="superseded by a replay"):
         orm.retry(database, claim.run, {"app": app()})
     assert view(database, claim.run).status == "failed"
 
 
-def test_a_retry_in_the_middle_of_a_replay_comes_too_late(each_database: orm.Database) -> None:
+def test_a_retry_during_a_replay_is_refused(each_database: orm.Database) -> None:
     database = each_database
     uuid = ended_event(database, make_event(), "app")
-    [former] = orm.event(database, uuid).runs
+    [previous] = orm.event(database, uuid).runs
     retries: list[Future[None]] = []
 
     def retry() -> None:
         try:
-            orm.retry(database, former.uuid, {"app": app()})
+            orm.retry(database, previous.uuid, {"app": app()})
         finally:
             database.close()
 
     class Interrupted(Application):
         def slot(self, event: Event) -> str:
-            """Is asked for while the new run is made."""
+            """Retry the previous run while the new one is made."""
             retries.append(pool.submit(retry))
             wait(retries, timeout=0.3)
             return Application.slot(self, event)
 
     with ThreadPoolExecutor(1) as pool:
-        orm.replay(database, uuid, make_event(), [Interrupted("app", app().way)])
+        orm.replay(database, uuid, make_event(), [Interrupted("app", app().target)])
     assert isinstance(retries[0].exception(), ConflictError)
-    assert view(database, former.uuid).status == "failed"
+    assert view(database, previous.uuid).status == "failed"

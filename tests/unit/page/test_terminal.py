@@ -1,4 +1,4 @@
-"""Output as HTML: colours, lines that are written over, and nothing that a browser would obey."""
+"""Output as HTML: colours, overwritten lines, and no markup of its own."""
 
 import html
 import re
@@ -13,7 +13,7 @@ ESC = "\x1b"
 
 
 def shown(*pieces: str, stream: str = "stdout") -> str:
-    """The HTML of pieces of one stream."""
+    """Return the HTML of pieces of one stream."""
     terminal = Terminal()
     return "".join(terminal.html(stream, piece) for piece in pieces)
 
@@ -40,21 +40,21 @@ def shown(*pieces: str, stream: str = "stdout") -> str:
         ("10 %\r20 %\r30 %\ndone", "30 %\ndone"),
     ],
 )
-def test_a_text_as_html(text: str, expected: str) -> None:
+def test_text_becomes_html(text: str, expected: str) -> None:
     assert shown(text) == expected
 
 
-def test_a_colour_lasts_beyond_a_piece_and_in_its_own_stream_only() -> None:
+def test_a_colour_continues_in_the_next_piece_of_its_stream() -> None:
     terminal = Terminal()
     assert terminal.html("stdout", f"{ESC}[32m") == ""
     assert terminal.html("stderr", "x") == '<span class="stderr">x</span>'
     assert terminal.html("stdout", "x") == '<span class="f2">x</span>'
 
 
-def test_a_torn_sequence_is_made_whole() -> None:
+def test_a_split_sequence_is_joined() -> None:
     sequence = f"{ESC}[38;5;196m"
-    for place in range(len(sequence) + 1):
-        pieces = f"a{sequence[:place]}", f"{sequence[place:]}b"
+    for cut in range(len(sequence) + 1):
+        pieces = f"a{sequence[:cut]}", f"{sequence[cut:]}b"
         assert shown(*pieces) == 'a<span class="f1">b</span>'
 
 
@@ -68,14 +68,14 @@ def test_a_torn_sequence_is_made_whole() -> None:
         (("one", "", " two"), "one two"),
     ],
 )
-def test_what_is_written_over_in_a_later_piece_gets_a_line(
+def test_text_overwritten_by_a_later_piece_keeps_its_line(
     pieces: tuple[str, ...], expected: str
 ) -> None:
     assert shown(*pieces) == expected
 
 
 @given(st.lists(st.text(alphabet=st.sampled_from([*"ab<&\"'\n\r\x1b[]()0;m\x07\x00m1", "\x9b"]))))
-def test_nothing_but_our_own_tags_is_in_it(pieces: list[str]) -> None:
+def test_the_html_has_only_our_own_tags(pieces: list[str]) -> None:
     found = shown(*pieces, stream="stderr")
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", found)
     bare = re.sub(r'<span class="[a-z0-9 ]+">|</span>', "", found)

@@ -1,4 +1,4 @@
-"""Durations, times, rules, and commands to copy."""
+"""Durations, times, rules, payloads, and commands to copy."""
 
 import json
 import subprocess
@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from pacifica.dispatcher.events import Json
 from pacifica.dispatcher.page import words
-from tests.unit.conftest import make_event
+from tests.factories import make_event
 
 HOUR = 3_600.0
 DAY = 24 * HOUR
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "text"),
     [
         (None, "-"),
         (-1.0, "0 ms"),
@@ -35,12 +35,12 @@ DAY = 24 * HOUR
         (2 * DAY + 4 * HOUR + 60, "2 d 4 h"),
     ],
 )
-def test_a_duration_is_said_in_its_two_largest_units(seconds: float | None, said: str) -> None:
-    assert words.duration(seconds) == said
+def test_a_duration_has_its_two_largest_units(seconds: float | None, text: str) -> None:
+    assert words.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "text"),
     [
         (0.0, "now"),
         (-0.9, "now"),
@@ -52,8 +52,8 @@ def test_a_duration_is_said_in_its_two_largest_units(seconds: float | None, said
         (2.9 * DAY, "2 d ago"),
     ],
 )
-def test_how_long_ago_is_said_in_the_largest_unit(seconds: float, said: str) -> None:
-    assert words.ago(seconds) == said
+def test_an_age_has_its_largest_unit(seconds: float, text: str) -> None:
+    assert words.ago(seconds) == text
 
 
 def test_an_exact_time_is_utc() -> None:
@@ -61,7 +61,7 @@ def test_an_exact_time_is_utc() -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "said"),
+    ("document", "text"),
     [
         ({"exact": {"type": "a"}}, "type is a"),
         ({"prefix": {"source": "/i"}}, "source begins with /i"),
@@ -74,11 +74,11 @@ def test_an_exact_time_is_utc() -> None:
         ),
     ],
 )
-def test_a_rule_is_said_in_words(document: Json, said: str) -> None:
-    assert words.rule(document) == said
+def test_a_rule_in_words(document: Json, text: str) -> None:
+    assert words.rule(document) == text
 
 
-def test_pretty_json_keeps_letters() -> None:
+def test_pretty_json_keeps_non_ascii_letters() -> None:
     assert words.pretty({"name": "Müller"}) == '{\n  "name": "Müller"\n}'
 
 
@@ -87,7 +87,7 @@ _TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 
 @given(_TEXTS, _TEXTS)
 @settings(deadline=None)
-def test_a_shell_gets_back_what_was_sent(text: str, path: str) -> None:
+def test_a_shell_parses_the_curl_command(text: str, path: str) -> None:
     sent = json.dumps({"data": text}, ensure_ascii=False)
     command = words.curl(sent, f"http://127.0.0.1/{path}")
     script = f"curl() {{ printf '%s\\0' \"$@\"; }}\n{command}"
@@ -110,7 +110,7 @@ def test_a_shell_gets_back_what_was_sent(text: str, path: str) -> None:
         ({"data_base64": "/w==", "datacontenttype": "a/b"}, ("a/b, in Base64", 1, "/w==")),
     ],
 )
-def test_the_data_of_an_event(
+def test_the_payload_of_an_event(
     members: dict[str, Json], payload: tuple[str, int, str] | None
 ) -> None:
     found = words.payload(make_event(1, **members))

@@ -1,0 +1,37 @@
+"""Migrations of data: the current version reads data stored by earlier ones."""
+
+from pathlib import Path
+
+from pacifica.dispatcher import orm
+from pacifica.dispatcher.orm.migrating import Migrator, runner
+from tests.factories import make_event
+
+
+def migrate(database: orm.Database, last: str) -> None:
+    """Apply the migrations up to this one."""
+    if not database.is_server:
+        Path(database.peewee.path).touch()
+    migrator = Migrator(database)
+    with database.reading():
+        while last not in runner(database.peewee).applied():
+            migrator.step()
+
+
+def test_process_ids_become_handles(database_url: str) -> None:
+    database = orm.Database(database_url)
+    migrate(database, "0006_pause")
+    event = ("event", "0" * 64, "/tests", "1", "org.example", 10.0, make_event().sent, 1, 1, 0)
+    columns = ("uuid", "identity", "source", "id", "type", "received", "sent")
+    run = ("run", "event", "app", "running", 2, 11.0, "worker", 0, 0, "", 5, "", 0)
+    names = ("uuid", "event", "application", "state", "attempt", "queued", "worker", "crashes")
+    attempts = [("run", 1, "host", None, 12.0), ("run", 2, "host", 4711, 13.0)]
+    with database.transaction():
+        hashes = ("type_hash", "source_hash", "unmatched")
+        database.insert("event", (*columns, *hashes), [event])
+        rest = ("failures", "queue", "priority", "slot", "superseded")
+        database.insert("run", (*names, *rest), [run])
+        database.insert("attempt", ("run", "number", "host", "pid", "started"), attempts)
+    database.prepare(attempts=1, wait=0)
+    assert [each.pid for each in orm.run(database, "run")[1]] == [None, 4711]
+    assert [each.handle for each in orm.attempts_of(database, "worker")] == ["local:4711"]
+    database.close()
