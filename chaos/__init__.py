@@ -1,1 +1,1 @@
-"""Breaks the dispatcher's real tiers at random and checks its promises: `python -m chaos`."""
+"""Break the dispatcher's real tiers at random and check its guarantees: `python -m chaos`."""

@@ -1,135 +1,150 @@
-"""One combination of a broker and a database: start, disturb, settle, look, clean up."""
+"""One combination of a broker and a database: start, disturb, settle, collect, clean up."""
 
 import asyncio
 import random
 import uuid
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
 import psutil
 
-from chaos import processes, servers
 from chaos.check import is_final
 from chaos.clients import Clients
-from chaos.disturb import Disturber
+from chaos.disturb import disturb
+from chaos.ground import Ground
 from chaos.journal import now
+from chaos.lag import LagMeter
 from chaos.observed import Observed
-from chaos.tiers import Site, environment
-from chaos.waiting import WaitedInVainError, until
+from chaos.tiers import Site
+from harness import DeadlineError, processes, until
+from harness.brokers import BROKERS
+from harness.databases import DATABASES
+from harness.ports import HOST
+from harness.servers import start_together
 
-_SETTLE: Final = 120.0
-_TELL_EVERY: Final = 5.0
-_ASK_EVERY: Final = 0.5
-_LEFT_AFTER: Final = 5.0
+_SETTLE_TIMEOUT: Final = 120.0
+_PROGRESS_INTERVAL: Final = 5.0
+_POLL_INTERVAL: Final = 0.5
+_END_TIMEOUT: Final = 5.0
+_GETTERS: Final = 4
 
 
 class Combination:
-    """Runs once."""
+    """A broker and a database with a dispatcher, for a single use."""
 
     def __init__(
-        self, folder: Path, broker: str, database: str, tell: Callable[[str], None]
+        self, folder: Path, broker: str, database: str, progress: Callable[[str], None]
     ) -> None:
-        """Prepare the servers; nothing is started yet."""
+        """Prepare the servers; `run` starts them."""
         self._mark = uuid.uuid4().hex[:12]
-        inherited = environment(CHAOS_SITE=self._mark)
-        self._broker = servers.BROKERS[broker](folder / broker, inherited)
-        self._database = servers.DATABASES[database](folder / database, inherited)
-        self._folder, self._tell = folder, tell
+        inherited = processes.environment(CHAOS_SITE=self._mark)
+        self._broker = BROKERS[broker](folder / broker, inherited)
+        self._database = DATABASES[database](folder / database, inherited)
+        self._folder, self._progress = folder, progress
         self._site: Site | None = None
 
-    async def run(self, seconds: float, seed: int, only: Collection[str] = ()) -> Observed:
-        """Do all of it.
+    async def run(self, seconds: float, seed: int, kinds: Collection[str]) -> Observed:
+        """Disturb the dispatcher, wait until it has settled, and stop everything.
 
         Args:
-            seconds: for how long things are broken.
-            seed: of all that is random.
-            only: the kinds of disturbances; all that there are when it is empty.
+            seconds: the duration of the disturbances.
+            seed: the seed of all random choices.
+            kinds: the kinds of disturbances.
         """
         try:
-            return await self._run(seconds, seed, only)
+            return await self._run(seconds, seed, kinds)
         finally:
             if self._site is not None:
-                self._site.leave()
-            for server in (self._broker, self._database):
-                await server.close()
+                self._site.stop_restarting()
             await processes.kill_marked(CHAOS_SITE=self._mark)
 
-    async def _run(self, seconds: float, seed: int, only: Collection[str]) -> Observed:
+    async def _run(self, seconds: float, seed: int, kinds: Collection[str]) -> Observed:
         begin = now()
-        await servers.start_together(self._broker, self._database)
+        await start_together(self._broker, self._database)
         self._site = site = Site(self._folder, self._mark, self._broker, self._database)
         await site.start()
-        self._tell("everything runs")
-        ports = [web.port for web in site.webs]
-        clients = Clients(ports, random.Random(seed + 1))  # noqa: S311 - no secret
-        rng = random.Random(seed)  # noqa: S311 - likewise
-        disturber = Disturber(site, clients, rng, self._tell, only)
+        self._progress("all tiers are up")
+        urls = [f"http://{HOST}:{web.port}" for web in site.webs]
+        clients = Clients(urls, random.Random(seed + 1))  # noqa: S311 - not a secret
+        ground = Ground(site, clients, self._progress)
+        meter = LagMeter()
+        meter.start()
         clients.start()
         try:
-            await disturber.run(seconds)
-            self._tell("no more disturbances")
-            await asyncio.to_thread(clients.stop, _SETTLE)
+            missed = await disturb(ground, seconds, seed, kinds)
+            self._progress("disturbances are over")
+            await asyncio.to_thread(clients.stop, _SETTLE_TIMEOUT)
         finally:
             clients.stop(0)
+            lag = meter.stop()
         statuses = await self._settle(clients)
         leftovers = [*await self._strays(site), *await site.stop()]
         for server in (self._broker, self._database):
             await server.close()
-        leftovers += await self._remains()
+        await site.disconnect()
+        leftovers += await self._remaining()
         site.journal.refresh()
         return Observed(
             accepted=clients.accepted,
             statuses=statuses,
             executions=site.journal.by_run(),
-            log=disturber.log,
+            log=ground.log,
             workers=[worker.name for worker in site.workers],
+            lost_leases=site.lost_leases(),
             unexpected=clients.unexpected,
             leftovers=leftovers,
+            lag=lag,
             figures={
-                "trouble that clients saw": dict(sorted(clients.errors.items())),
-                "tiers that ended by themselves": sum(tier.own_ends for tier in site.tiers),
-                "seconds in all": now() - begin,
+                "client errors": dict(sorted(clients.errors.items())),
+                "unexpected exits of tiers": [
+                    identity for tier in site.tiers for identity in tier.unexpected_exits
+                ],
+                "kinds not caused": ", ".join(sorted(missed)) or "none",
+                "total seconds": now() - begin,
             },
         )
 
     async def _settle(self, clients: Clients) -> dict[str, Any]:
         """Wait until every accepted event has its final status."""
         statuses: dict[str, Any] = {event.uuid: None for event in clients.accepted}
-        end, tell_at = now() + _SETTLE, now() + _TELL_EVERY
+        end, progress_at = now() + _SETTLE_TIMEOUT, now() + _PROGRESS_INTERVAL
         while waiting := [uuid for uuid, status in statuses.items() if not is_final(status)]:
-            await asyncio.to_thread(_ask_all, clients, statuses, waiting)
+            await asyncio.to_thread(_get_all, clients, statuses, waiting)
             if now() > end:
                 break
-            if now() >= tell_at:
-                self._tell(f"{len(waiting)} of {len(statuses)} events have no final status yet")
-                tell_at += _TELL_EVERY
-            await asyncio.sleep(_ASK_EVERY)
+            if now() >= progress_at:
+                self._progress(f"{len(waiting)} of {len(statuses)} events have no final status yet")
+                progress_at += _PROGRESS_INTERVAL
+            await asyncio.sleep(_POLL_INTERVAL)
         return statuses
 
     async def _strays(self, site: Site) -> list[str]:
-        """Applications that live although no run goes on."""
+        """Return the applications that outlive their runs."""
         try:
-            await until(lambda: not site.applications(), "the end of applications", _LEFT_AFTER)
-        except WaitedInVainError:
+            await until(lambda: not site.applications(), "the end of applications", _END_TIMEOUT)
+        except DeadlineError:
             return [f"application {_describe(pid)}" for pid in site.applications()]
         return []
 
-    async def _remains(self) -> list[str]:
-        """Whatever lives although everything was stopped."""
+    async def _remaining(self) -> list[str]:
+        """Return the processes still running after everything was stopped."""
         try:
-            await until(lambda: not self._ours(), "the end of everything", _LEFT_AFTER)
-        except WaitedInVainError:
-            return [f"process {_describe(pid)}" for pid in self._ours()]
+            await until(lambda: not self._processes(), "the end of all processes", _END_TIMEOUT)
+        except DeadlineError:
+            return [f"process {_describe(pid)}" for pid in self._processes()]
         return []
 
-    def _ours(self) -> list[int]:
+    def _processes(self) -> list[int]:
         return [each.pid for each in processes.marked(CHAOS_SITE=self._mark)]
 
 
-def _ask_all(clients: Clients, statuses: dict[str, Any], uuids: list[str]) -> None:
-    for each in uuids:
-        statuses[each] = clients.ask(f"/status/{each}") or statuses[each]
+def _get_all(clients: Clients, statuses: dict[str, Any], uuids: list[str]) -> None:
+    with ThreadPoolExecutor(_GETTERS) as pool:
+        found = pool.map(clients.get, map("/status/{}".format, uuids))
+        for uuid, status in zip(uuids, found, strict=True):
+            statuses[uuid] = status or statuses[uuid]
 
 
 def _describe(pid: int) -> str:

@@ -1,4 +1,4 @@
-"""The journal that the applications write, read from outside while it grows."""
+"""The journal that the applications write, read while it grows."""
 
 import time
 from collections import defaultdict
@@ -10,28 +10,28 @@ _SECOND: Final = 1_000_000_000
 
 
 def now() -> float:
-    """The time in seconds, of the clock that the applications use."""
+    """Return the time in seconds of the clock that the applications use."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) / _SECOND
 
 
 @dataclass(slots=True)
 class Execution:
-    """A process that made an attempt at a run, as far as it could write of itself.
+    """A process that made an attempt at a run, as far as it recorded itself.
 
     Attributes:
         run: the run's uuid.
         attempt: the attempt's number.
-        pid: the process's number.
-        event: the event's id, as its sender chose it.
-        worker: the worker, and which start of it.
-        parent: the process that started it, a pool process of the worker.
-        seconds: how long it means to run.
-        start: when it started.
-        start_line: where the journal says so.
-        last: when it, or a process that it started, last showed that it lived.
-        last_line: where the journal says so.
-        end: when it ended by itself; None when it was ended, or goes on.
-        code: its exit code then.
+        pid: its process id.
+        event: the event's id, chosen by the sender.
+        worker: the identity of the worker: its name and start number.
+        parent: the process id of its parent, a pool process of the worker.
+        seconds: its intended duration.
+        start: the time of its start.
+        start_line: the journal line of `start`.
+        last: the time of the last line from it or a process it started.
+        last_line: the journal line of `last`.
+        end: the time it exited by itself; None if it was killed or still runs.
+        code: its exit code; None if `end` is None.
     """
 
     run: str
@@ -53,7 +53,7 @@ class Journal:
     """All executions so far, in the order of their starts."""
 
     def __init__(self, path: Path) -> None:
-        """Begin with a file that is empty."""
+        """Create the empty file."""
         self.path = path
         self.executions: list[Execution] = []
         path.touch(mode=0o600)
@@ -62,7 +62,7 @@ class Journal:
         self._lines = 0
 
     def refresh(self) -> None:
-        """Read what has been added."""
+        """Read the lines added since the last call."""
         with self.path.open("rb") as file:
             file.seek(self._offset)
             added = file.read()
@@ -73,19 +73,19 @@ class Journal:
             self._take(*line.split())
 
     def by_run(self) -> dict[str, list[Execution]]:
-        """The executions of each run."""
+        """Return the executions of each run."""
         runs = defaultdict(list)
         for each in self.executions:
             runs[each.run].append(each)
         return runs
 
-    def going_on(self) -> list[Execution]:
-        """Those that have not said that they ended; some of them may have been killed."""
+    def unfinished(self) -> list[Execution]:
+        """Return the executions that have not recorded an end; some may have been killed."""
         return [each for each in self.executions if each.end is None]
 
-    def _take(self, what: str, run: str, attempt: str, pid: str, when: str, *more: str) -> None:
+    def _take(self, kind: str, run: str, attempt: str, pid: str, when: str, *more: str) -> None:
         key, moment = (run, attempt, pid), int(when) / _SECOND
-        if what == "start":
+        if kind == "start":
             event, worker, parent, seconds = more
             execution = Execution(
                 *(run, int(attempt), int(pid), event, worker, int(parent), float(seconds)),
@@ -96,5 +96,5 @@ class Journal:
             return
         execution = self._known[key]
         execution.last, execution.last_line = moment, self._lines
-        if what == "end":
+        if kind == "end":
             execution.end, execution.code = moment, int(more[0])

@@ -1,12 +1,12 @@
-"""The outcome of the combinations, as a table for people and as JSON for programs."""
+"""The results of the combinations, as a table for people and as JSON for programs."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from chaos.check import Promise, counts, promises
+from chaos.check import Guarantee, counts, guarantees
 from chaos.observed import Observed
 from chaos.recovery import Recovery, recoveries
 
@@ -15,50 +15,63 @@ _SHOWN: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one combination."""
+    """The result of one combination.
+
+    Attributes:
+        broker: the name of the broker.
+        database: the name of the database.
+        seed: the seed of all choices.
+        figures: the figures of the table.
+        guarantees: the guarantees with their breaches.
+        recoveries: the durations of recoveries.
+        kinds: the kinds of disturbances that were caused.
+    """
 
     broker: str
     database: str
     seed: int
     figures: Mapping[str, object]
-    promises: Sequence[Promise]
+    guarantees: Sequence[Guarantee]
     recoveries: Sequence[Recovery]
+    kinds: Collection[str]
 
     @property
     def kept(self) -> bool:
-        """Whether all promises were kept."""
-        return all(each.kept for each in self.promises)
+        """True if all guarantees were kept."""
+        return all(each.kept for each in self.guarantees)
 
 
-def judge(broker: str, database: str, seed: int, seen: Observed) -> Result:
-    """Hold what was seen against the promises."""
-    return Result(broker, database, seed, counts(seen), promises(seen), recoveries(seen))
+def judge(broker: str, database: str, seed: int, observed: Observed) -> Result:
+    """Check the observations against the guarantees."""
+    kinds = {each.kind for each in observed.log}
+    figures, kept = counts(observed), guarantees(observed)
+    return Result(broker, database, seed, figures, kept, recoveries(observed), kinds)
 
 
 def table(result: Result) -> Iterator[str]:
-    """The lines of the table of one combination."""
+    """Yield the lines of the table of one combination."""
     yield f"── {result.broker} and {result.database}, seed {result.seed} " + "─" * 40
     for name, value in result.figures.items():
         if isinstance(value, Mapping):
             shown = ", ".join(f"{key} {number}" for key, number in value.items()) or "none"
         else:
             shown = f"{value:.1f}" if isinstance(value, float) else f"{value}"
-        yield f"{name:<26}{shown}"
-    yield f"{'seconds until it went on':<42}{'cases':>6}{'p50':>8}{'max':>8}{'limit':>8}"
+        yield f"{name:<32}{shown}"
+    yield f"{'seconds to recovery':<42}{'cases':>6}{'p50':>8}{'max':>8}{'limit':>8}"
     for each in result.recoveries:
         limit = "" if each.limit is None else f"≤ {each.limit:g}"
         mark = f"  ← {each.verdict}" if each.verdict else ""
         median, longest = _seconds(each.median), _seconds(each.longest and each.longest.seconds)
         yield f"  {each.name:<40}{len(each.cases):>6}{median:>8}{longest:>8}{limit:>8}{mark}"
-    for promise in result.promises:
-        yield f"{'kept  ' if promise.kept else 'BROKEN'}  {promise.name}" + (
-            "" if promise.kept else f" ({len(promise.breaches)})"
+    for guarantee in result.guarantees:
+        yield f"{'kept  ' if guarantee.kept else 'BROKEN'}  {guarantee.name}" + (
+            "" if guarantee.kept else f" ({len(guarantee.breaches)})"
         )
-        yield from (f"          {breach}" for breach in promise.breaches[:_SHOWN])
+        yield from (f"          {breach}" for breach in guarantee.breaches[:_SHOWN])
 
 
 def save(file: Path, results: Sequence[Result]) -> None:
-    """Write everything as JSON."""
+    """Write the results as JSON."""
     document = {
         "kept": all(result.kept for result in results),
         "combinations": [
@@ -70,7 +83,7 @@ def save(file: Path, results: Sequence[Result]) -> None:
                 "figures": result.figures,
                 "promises": [
                     {"name": each.name, "kept": each.kept, "breaches": [*each.breaches]}
-                    for each in result.promises
+                    for each in result.guarantees
                 ],
                 "recoveries": [
                     {

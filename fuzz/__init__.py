@@ -1,1 +1,1 @@
-"""The fuzz run: everything that reads what comes from outside, fed with texts that nobody wrote."""
+"""Fuzzing of every parser of untrusted or operator input."""

@@ -1,7 +1,6 @@
-"""`python -m fuzz`: feeds every reader of outside texts with random ones, and prints a table.
+"""`python -m fuzz`: feed random input to every parser and print a table of the results.
 
-Exit codes: 0, nothing was found; 1, something was; 2, wrong usage, or it could not start; 130, it
-was interrupted.
+Exit codes: 0 no findings; 1 findings; 2 wrong usage, or a target could not start; 130 interrupted.
 """
 
 import argparse
@@ -17,25 +16,25 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from fuzz.targets import PATIENCE, TARGETS, try_input
+from fuzz.targets import CPU_LIMIT, TARGETS, try_input
 
 _HERE: Final = Path(__file__).parent
-_MAX_LENGTH: Final = 4096  # bytes of an input, before a part of it is repeated
-_HANG: Final = 30  # seconds, of the clock
+_MAX_LENGTH: Final = 4096  # bytes per input, before its marked part is repeated
+_HANG: Final = 30  # seconds of wall-clock time
 _MEMORY: Final = 2048  # MiB
 _CLEAN, _FOUND, _NOT_STARTED, _INTERRUPTED = 0, 1, 2, 130
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a target.
+    """The result of one target.
 
     Attributes:
-        target: its name.
-        executions: how many inputs it was fed.
-        seconds: how long that took.
-        finding: the file with the input that it failed on.
-        log: what was printed; None when all went well.
+        target: the target's name.
+        executions: the number of inputs.
+        seconds: the duration.
+        finding: the file with the failing input; empty for no finding.
+        log: the output of a failed process; None for success.
     """
 
     target: str
@@ -46,15 +45,15 @@ class Result:
 
 
 def main() -> int:
-    """Fuzz what the command line asks for."""
+    """Run the command line."""
     options = _options()
     if options.input:
-        return _once(options.only, options.input)
+        return _run_input(options.only, options.input)
     if find_spec("atheris") is None:
-        print("atheris is not there; `make fuzz` installs it", file=sys.stderr)
+        print("atheris is not installed; run `make fuzz` to install it", file=sys.stderr)
         return _NOT_STARTED
     try:
-        results = asyncio.run(_all(options))
+        results = asyncio.run(_fuzz_all(options))
     except (asyncio.CancelledError, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED
@@ -69,35 +68,47 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
     parser.add_argument(
-        "--seconds", type=float, default=600.0, metavar="N", help="all of it together; else 600"
+        "--seconds", type=float, default=600.0, metavar="N", help="total duration (default 600)"
     )
     parser.add_argument(
         "--patience",
         type=float,
-        default=PATIENCE,
+        default=CPU_LIMIT,
         metavar="N",
-        help=f"seconds of processor time that an input may take; else {PATIENCE:g}",
+        help=f"maximum CPU seconds per input (default {CPU_LIMIT:g})",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="feed the same inputs each time; 0: others"
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed for reproducible inputs; 0 for random ones (default)",
     )
     parser.add_argument(
-        "--only", nargs="+", choices=TARGETS, default=list(TARGETS), help="some targets only"
+        "--only",
+        nargs="+",
+        choices=TARGETS,
+        default=list(TARGETS),
+        help="targets to fuzz (default: all)",
     )
     parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count(), metavar="N", help="targets at once"
+        "--jobs",
+        type=int,
+        default=os.cpu_count(),
+        metavar="N",
+        help="targets in parallel (default: number of CPUs)",
     )
     parser.add_argument(
-        "--findings", type=Path, default=Path("findings"), help="where inputs go that were found"
+        "--findings", type=Path, default=Path("findings"), help="directory for failing inputs"
     )
     parser.add_argument(
-        "--input", type=Path, metavar="FILE", help="feed this one input, without atheris"
+        "--input", type=Path, metavar="FILE", help="run this one input, without atheris"
     )
     return parser.parse_args()
 
 
-def _once(targets: list[str], file: Path) -> int:
-    """Feed one input; what it raises is shown with its traceback."""
+def _run_input(targets: list[str], file: Path) -> int:
+    """Run one input; an exception passes, for its traceback."""
     for name in targets:
         began = time.process_time()
         try_input(name, file.read_bytes())
@@ -105,32 +116,32 @@ def _once(targets: list[str], file: Path) -> int:
     return _CLEAN
 
 
-async def _all(options: argparse.Namespace) -> list[Result]:
-    """Fuzz every target for its share of the time, some at once; print a row for each."""
+async def _fuzz_all(options: argparse.Namespace) -> list[Result]:
+    """Fuzz the targets in parallel, each for its share of the time, and print a table."""
     task = asyncio.current_task()
     if task is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     jobs = min(options.jobs, len(options.only))
     seconds = max(1, int(options.seconds * jobs / len(options.only)))
-    room = asyncio.Semaphore(jobs)
+    slots = asyncio.Semaphore(jobs)
     options.findings.mkdir(parents=True, exist_ok=True)
 
-    async def fuzzed(name: str) -> Result:
-        async with room:
-            result = await _fuzzed(name, seconds, options)
+    async def fuzz(name: str) -> Result:
+        async with slots:
+            result = await _fuzz_target(name, seconds, options)
         rate = result.executions / max(1.0, result.seconds)
-        found = result.finding or ("nothing" if result.log is None else "it did not run")
+        found = result.finding or ("nothing" if result.log is None else "did not run")
         print(f"| {name} | {result.executions:,} | {rate:,.0f} | {found} |", flush=True)
         return result
 
-    print("| target | inputs | a second | found |\n| --- | --- | --- | --- |", flush=True)
+    print("| target | inputs | per second | found |\n| --- | --- | --- | --- |", flush=True)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(fuzzed(name)) for name in options.only]
+        tasks = [group.create_task(fuzz(name)) for name in options.only]
     return [each.result() for each in tasks]
 
 
-async def _fuzzed(name: str, seconds: int, options: argparse.Namespace) -> Result:
-    """Fuzz one target in a process of its own, from the seeds that are kept for it."""
+async def _fuzz_target(name: str, seconds: int, options: argparse.Namespace) -> Result:
+    """Fuzz one target in a child process, starting from its seeds."""
     with TemporaryDirectory(prefix="fuzz-") as folder:
         began = time.monotonic()
         process = await asyncio.create_subprocess_exec(
@@ -162,7 +173,7 @@ async def _fuzzed(name: str, seconds: int, options: argparse.Namespace) -> Resul
 
 
 def _reason(log: str) -> str:
-    """What went wrong, without what libFuzzer tells of its work."""
+    """Return the exception, or the end of the log, without libFuzzer's statistics."""
     exception = re.search(r"(?ms)^ === Uncaught Python exception: ===\n(.*?)\n\n", log)
     return exception[1] if exception else log[-4000:]
 

@@ -1,4 +1,4 @@
-"""`python -m fuzz.child TARGET PATIENCE LIBFUZZER-OPTION…`: fuzzes one target in this process."""
+"""`python -m fuzz.child TARGET CPU-LIMIT LIBFUZZER-OPTION…`: fuzz one target in this process."""
 
 import sys
 
@@ -9,9 +9,9 @@ with atheris.instrument_imports(include=["pacifica.dispatcher"]):
 
 
 def main() -> None:
-    """Feed the target until the options end it, or it fails."""
-    program, name, patience, *options = sys.argv
-    atheris.Setup([program, *options], lambda data: try_input(name, data, float(patience)))
+    """Feed the target until it fails or libFuzzer reaches a limit."""
+    program, name, cpu_limit, *options = sys.argv
+    atheris.Setup([program, *options], lambda data: try_input(name, data, float(cpu_limit)))
     atheris.Fuzz()
 
 

@@ -1,4 +1,4 @@
-"""What is fuzzed: one function for each reader; each raises what the reader must never raise."""
+"""The fuzz targets, one for each parser; every exception that a target raises is a finding."""
 
 import io
 import json
@@ -14,23 +14,24 @@ from typing import Any, Final, cast
 from wsgiref.util import setup_testing_defaults
 
 from pacifica.dispatcher import config, events, orm, rest
-from pacifica.dispatcher.adapters import GENERIC, KINDS, Template, Templates, adapter
+from pacifica.dispatcher.adapters import GENERIC, KINDS, Template, Templates, make_adapter
 from pacifica.dispatcher.applications import Application, explain, matching
-from pacifica.dispatcher.command import Argument, Command
-from pacifica.dispatcher.errors import ConfigError, DispatcherError, EventError, RuleError
+from pacifica.dispatcher.applications.command_template import Argument, CommandTemplate
+from pacifica.dispatcher.errors import DispatcherError, EventError, RuleError, SettingsError
 from pacifica.dispatcher.events import Event, strict_json
-from pacifica.dispatcher.filters import Filter, JsonPath, Sql, contradiction, parse_filters
+from pacifica.dispatcher.intake.group_commit import GroupCommit
+from pacifica.dispatcher.intake.receiver import Receiver
 from pacifica.dispatcher.page import Terminal
-from pacifica.dispatcher.publisher import Publisher
+from pacifica.dispatcher.rules import Filter, JsonPath, Sql, find_contradiction, parse_filters
 
-PATIENCE: Final = 1.0
-"""Seconds of processor time that one input may take, when nothing else is said."""
+CPU_LIMIT: Final = 1.0
+"""The default limit of CPU seconds per input."""
 
-_PUMPED: Final = 64 * 1024
-_PUMPED_BY_OPERATORS: Final = 16 * 1024
+_SIZE: Final = 64 * 1024
+_OPERATOR_SIZE: Final = 16 * 1024
 _OPERATORS: Final = frozenset({"command", "ini"})
 _MARK: Final = b"~"
-_EVENT: Final = events.parse(
+_EVENT: Final = events.parse_event(
     json.dumps(
         {
             "specversion": "1.0",
@@ -48,36 +49,37 @@ _EVENT: Final = events.parse(
 
 
 class SlowError(Exception):
-    """An input took too long: what it does grows faster than the input."""
+    """The input took too long, presumably because the time grows faster than its length."""
 
 
 class WrongError(Exception):
-    """What was read is not what it should be."""
+    """The result is wrong."""
 
 
-def try_input(name: str, data: bytes, patience: float = PATIENCE) -> None:
+def try_input(name: str, data: bytes, cpu_limit: float = CPU_LIMIT) -> None:
     """Feed one input to a target.
 
-    In an input with two marks `~`, what stands between them is repeated until it has 64 KiB, or
-    16 KiB where only operators write: so small seeds lead to what is slow with long texts only.
+    The part between two `~` is repeated until the input has 64 KiB, or 16 KiB for input written by
+    operators, so that small seeds find code that is slow only for long texts.
 
     Args:
-        name: the target's.
+        name: the target's name.
         data: the input.
-        patience: seconds of processor time that it may take.
+        cpu_limit: the maximum number of CPU seconds.
 
     Raises:
-        SlowError: it took longer.
-        Exception: anything else that is not an error of ours, and so a finding.
+        SlowError: the limit was exceeded.
+        Exception: any other finding.
     """
+    size = _OPERATOR_SIZE if name in _OPERATORS else _SIZE
     began = time.process_time()
-    TARGETS[name](_pumped(data, _PUMPED_BY_OPERATORS if name in _OPERATORS else _PUMPED))
-    took = time.process_time() - began
-    if took > patience:
-        raise SlowError(f"{took:.1f} s")
+    TARGETS[name](_repeat_marked(data, size))
+    seconds = time.process_time() - began
+    if seconds > cpu_limit:
+        raise SlowError(f"took {seconds:.1f} s of CPU time (limit {cpu_limit:g} s)")
 
 
-def _pumped(data: bytes, size: int) -> bytes:
+def _repeat_marked(data: bytes, size: int) -> bytes:
     match data.split(_MARK):
         case [head, pump, tail] if pump:
             return head + pump * max(1, (size - len(head) - len(tail)) // len(pump)) + tail
@@ -86,18 +88,18 @@ def _pumped(data: bytes, size: int) -> bytes:
 
 
 def _http(data: bytes) -> None:
-    """Headers and a body, as a request has them, to events."""
+    """Parse the headers and body of a request into events."""
     head, _, body = data.partition(b"\n\n")
     headers = _headers(head)
     content_type = dict(headers).get("content-type", "")
     try:
-        received = events.receive(content_type, body, headers)
+        received = events.parse_request(content_type, body, headers)
     except DispatcherError as exc:
         str(exc).encode()
         return
     for event in received.events:
-        _same(event, events.parse(event.sent))
-        _same(event, events.parse(event.to_json()))
+        _same(event, events.parse_event(event.sent))
+        _same(event, events.parse_event(event.to_json()))
         event.expired(0.0)
 
 
@@ -107,7 +109,7 @@ def _headers(head: bytes) -> list[tuple[str, str]]:
 
 
 def _rest(data: bytes) -> None:
-    """A request to the web tier, whose first line is its method and address."""
+    """Send a request to the web tier; its first line is the method and the URL."""
     head, _, body = data.partition(b"\n\n")
     first, _, rest_of_head = head.partition(b"\n")
     method, _, address = first.decode("latin-1").partition(" ")
@@ -129,40 +131,37 @@ def _rest(data: bytes) -> None:
     def start_response(status: str, *_: object) -> None:
         statuses.append(status)
 
-    answered = b"".join(_web_tier()(environ, start_response))
+    response = b"".join(_web_tier()(environ, start_response))
     if not statuses or statuses[-1].startswith("5"):
-        raise WrongError(f"{statuses}: {answered[:200]!r}")
+        raise WrongError(f"{statuses}: {response[:200]!r}")
 
 
 @cache
 def _web_tier() -> Callable[..., Any]:
-    """A web tier on a database of its own, which nobody takes the runs of."""
+    """Return a web tier with its own database, without workers."""
     folder = _kept(TemporaryDirectory(prefix="fuzz-"))
     database = orm.Database(f"sqlite:///{folder}/db.sqlite3")
     database.prepare(attempts=1, wait=0)
     applications = {each.name: each for each in _applications()}
-    publisher = Publisher(database, cast("Any", None), applications)  # it is never started
-    intake, webhook = orm.Intake(database), rest.Webhook(config.WebhookSettings())
-    service = rest.Service(
-        database,
-        applications,
-        publisher,
+    context = rest.Context(
+        receiver=Receiver(database, applications, GroupCommit(database), lambda: None),
         max_event_size=1024**2,
-        intake=intake,
-        webhook=webhook,
+        handshake=rest.Handshake(config.WebhookSettings()),
+        slots=rest.StreamSlots(4),
         default_queue="default",
-        streams=rest.Streams(4),
         directory=Path(folder) / "runs",
         adapters={},
+        notices=rest.Notices(database),
+        broker_trouble=str,
     )
-    return cast("Callable[..., Any]", rest.application(service))
+    return cast("Callable[..., Any]", rest.application(context))
 
 
 _folders: list["TemporaryDirectory[str]"] = []
 
 
 def _kept(folder: "TemporaryDirectory[str]") -> str:
-    """A folder that goes with the process."""
+    """Return a directory that is removed when the process ends."""
     _folders.append(folder)
     return folder.name
 
@@ -174,11 +173,11 @@ def _applications() -> list[Application]:
         (Sql.parse("EXISTS subject AND UPPER(subject) LIKE '%A%_.RAW' AND INT(count) / 2 = 1"),),
         (JsonPath.parse("$..[?@.a == $.id || match(@.b, '(a|aa)+b')]"),),
     )
-    return [Application(f"a{n}", Command("true", ()), rule) for n, rule in enumerate(rules)]
+    return [Application(f"a{n}", CommandTemplate("true", ()), rule) for n, rule in enumerate(rules)]
 
 
 def _adapters(data: bytes) -> None:
-    """A delivery, to be proved and not: its sender's kind in the first line, headers, a body."""
+    """Convert a delivery with and without authentication; the first line is the kind."""
     first, _, delivery = data.partition(b"\n")
     head, _, body = delivery.partition(b"\n\n")
     headers = _headers(head)
@@ -187,10 +186,10 @@ def _adapters(data: bytes) -> None:
         return
     content_type = dict(headers).get("content-type", "application/json")
     for scheme in (KINDS[kind]("whsec_c2VjcmV0"), None):
-        chosen = adapter("a", kind, scheme, _TEMPLATES if kind == GENERIC else None)
+        chosen = make_adapter("a", kind, scheme, _TEMPLATES if kind == GENERIC else None)
         with suppress(DispatcherError):
             for event in chosen.receive(content_type, body, headers, 0.0).events:
-                _same(event, events.parse(event.sent))
+                _same(event, events.parse_event(event.sent))
 
 
 _TEMPLATES: Final = Templates(
@@ -202,10 +201,10 @@ _TEMPLATES: Final = Templates(
 
 
 def _json(data: bytes) -> None:
-    """A JSON text, and an array of them."""
+    """Parse a JSON text, also as an array."""
     text = data.decode("utf-8", "surrogateescape")
     with suppress(EventError):
-        strict_json.check(data)
+        strict_json.check_json(data)
         _equal(strict_json.loads(text), json.loads(text))
     with suppress(EventError):
         _equal([value for value, _ in strict_json.array_elements(text)], json.loads(text))
@@ -214,51 +213,51 @@ def _json(data: bytes) -> None:
 
 
 def _cesql(data: bytes) -> None:
-    """A CESQL expression, on an event."""
-    with _refusals():
+    """Evaluate a CESQL expression."""
+    with _rejections():
         _evaluate(Sql.parse(_text(data)))
 
 
 def _jsonpath(data: bytes) -> None:
-    """A JSONPath query in the first line, and the data of an event in the others."""
+    """Evaluate a JSONPath query, the first line, on the data in the other lines."""
     query, event = _with_event(data)
-    with _refusals():
+    with _rejections():
         _evaluate(JsonPath.parse(query), event)
 
 
 def _filters(data: bytes) -> None:
-    """Filters in JSON, on an event."""
+    """Evaluate JSON filters."""
     with suppress(RuleError):
         rule = parse_filters(_text(data))
-        contradiction(rule)
+        find_contradiction(rule)
         for each in rule:
             _evaluate(each)
-        application = Application("a", Command("true", ()), rule)
+        application = Application("a", CommandTemplate("true", ()), rule)
         [explained] = explain([application], _EVENT)
         _equal(explained.matched, bool(matching([application], _EVENT)))
 
 
 def _command(data: bytes) -> None:
-    """A command in the first line, and the data of an event in the others."""
+    """Fill a command, the first line, from the data in the other lines."""
     template, event = _with_event(data)
-    with _refusals(), suppress(DispatcherError):
-        for each in Command.parse(template).fill(event):
+    with _rejections(), suppress(DispatcherError):
+        for each in CommandTemplate.parse(template).fill(event):
             each.encode()
             if "\0" in each:
-                raise WrongError("an argument with a NUL")
-    with _refusals(), suppress(DispatcherError):
-        Argument.parse(template).text(event)
+                raise WrongError(f"argument contains NUL: {each[:200]!r}")
+    with _rejections(), suppress(DispatcherError):
+        Argument.parse(template).fill(event)
 
 
 def _ini(data: bytes) -> None:
-    """A configuration file."""
+    """Load a configuration file."""
     file = Path(_ini_folder()) / "config.ini"
     file.write_bytes(data)
     try:
         settings = config.load(file, {})
-    except ConfigError as exc:
+    except SettingsError as exc:
         if not exc.problems or "\n" in "".join(map(str, exc.problems)):
-            raise WrongError(f"problems: {exc.problems}") from exc
+            raise WrongError(f"invalid list of problems: {exc.problems}") from exc
     else:
         matching(settings.applications.values(), _EVENT)
 
@@ -269,14 +268,14 @@ def _ini_folder() -> str:
 
 
 def _terminal(data: bytes) -> None:
-    """What an application prints, in one piece and in two, as HTML."""
+    """Convert the output of an application to HTML, in one piece and in two."""
     text = data.decode("utf-8", "replace")
     whole, torn = Terminal(), Terminal()
     found = whole.html("stdout", text)
     torn.html("stdout", text[: len(text) // 2])
     torn.html("stdout", text[len(text) // 2 :])
     if re.search(r"<(?!span class=\"[a-z0-9 ]+\">|/span>)|[\x00-\x08\x0b-\x1f\x7f-\x9f]", found):
-        raise WrongError(f"{found[:200]!r}")
+        raise WrongError(f"unsafe HTML: {found[:200]!r}")
 
 
 def _evaluate(rule: Filter, event: Event = _EVENT) -> None:
@@ -287,7 +286,7 @@ def _evaluate(rule: Filter, event: Event = _EVENT) -> None:
 
 
 def _with_event(data: bytes) -> tuple[str, Event]:
-    """The first line, and an event whose data the others are, if they are any."""
+    """Return the first line, and an event whose data are the other lines if those are JSON."""
     first, _, rest_of_text = data.decode("utf-8", "replace").partition("\n")
     with suppress(EventError):
         payload = strict_json.loads(rest_of_text)
@@ -296,8 +295,8 @@ def _with_event(data: bytes) -> tuple[str, Event]:
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
-    """Let a plain ValueError pass, which says what is wrong with a text that somebody wrote."""
+def _rejections() -> Iterator[None]:
+    """Suppress ValueError itself, which rejects invalid input, but not its subclasses."""
     try:
         yield
     except ValueError as exc:
@@ -306,7 +305,7 @@ def _refusals() -> Iterator[None]:
 
 
 def _text(data: bytes) -> str:
-    """Any bytes as text; what is not UTF-8 becomes lone surrogates."""
+    """Decode any bytes; invalid UTF-8 becomes lone surrogates."""
     return data.decode("utf-8", "surrogateescape")
 
 
@@ -317,7 +316,7 @@ def _same(one: Event, other: Event) -> None:
 
 def _equal(one: object, other: object) -> None:
     if one != other:
-        raise WrongError(f"{str(one)[:200]} is not {str(other)[:200]}")
+        raise WrongError(f"{str(one)[:200]} differs from {str(other)[:200]}")
 
 
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = MappingProxyType(
@@ -334,4 +333,4 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = MappingProxyType(
         "terminal": _terminal,
     }
 )
-"""All targets by their names."""
+"""All targets by name."""
