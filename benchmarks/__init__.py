@@ -1,1 +1,1 @@
-"""Measures the dispatcher's real tiers on this machine: `python -m benchmarks`."""
+"""Measure the dispatcher's real tiers on this machine: `python -m benchmarks`."""

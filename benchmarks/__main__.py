@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures, and prints a table."""
+"""`python -m benchmarks`: measure and print a table."""
 
 import argparse
 import os
@@ -18,7 +18,7 @@ from benchmarks.measure import MEASURES, Plan
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Run the measures given on the command line."""
     options = _options()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _interrupt(number: int, _frame: object) -> NoReturn:
-    """End, and let nothing interrupt what is cleaned up then."""
+    """Exit, ignoring further signals during the cleanup."""
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
     print("stopping", file=sys.stderr, flush=True)
@@ -49,16 +49,20 @@ def _interrupt(number: int, _frame: object) -> NoReturn:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
-    parser.add_argument("--quick", action="store_true", help="a short, rough run")
+    parser.add_argument("--quick", action="store_true", help="make a short, rough run")
     parser.add_argument(
         "--stored",
         type=int,
         metavar="N",
-        help="events in the full database (500,000; none when quick); 0 leaves it out",
+        help="events in the full database (default: 500,000, or 0 with --quick); 0 skips it",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
     parser.add_argument(
-        "--only", nargs="+", choices=MEASURES, default=list(MEASURES), help="some measures only"
+        "--only",
+        nargs="+",
+        choices=MEASURES,
+        default=list(MEASURES),
+        help="measures to run (default: all)",
     )
     options = parser.parse_args()
     if options.stored is None:
@@ -69,7 +73,7 @@ def _options() -> argparse.Namespace:
 def _plan(options: argparse.Namespace, stack: ExitStack, progress: Callable[[str], None]) -> Plan:
     brokers = [name for name in tiers.BROKERS if tiers.reachable(name)]
     for name in sorted({*tiers.BROKERS} - {*brokers}):
-        progress(f"{name} does not answer at its usual address: left out")
+        progress(f"{name} skipped: no response at {tiers.BROKERS[name]}")
     stored = None
     if options.stored:
         stored = Path(stack.enter_context(TemporaryDirectory(prefix="bench-")))

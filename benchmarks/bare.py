@@ -1,4 +1,4 @@
-"""What the web tier is compared with: CherryPy with a handler that reads the body and answers."""
+"""The baseline of the web tier: CherryPy with a handler that reads the body and responds."""
 
 import argparse
 
@@ -8,12 +8,12 @@ from pacifica.dispatcher.config import ServerSettings
 
 
 class Bare:
-    """POST: read, answer 202."""
+    """A resource that responds to POST with 202."""
 
     exposed = True
 
     def POST(self) -> bytes:  # noqa: N802 - CherryPy's name
-        """Read the body, answer a small JSON document."""
+        """Read the body and return a small JSON document."""
         cherrypy.request.rfile.read(int(cherrypy.request.headers["Content-Length"]))
         cherrypy.response.status = 202
         cherrypy.response.headers["Content-Type"] = "application/json"
@@ -34,7 +34,7 @@ def main() -> None:
         }
     }
     root = Bare()
-    root.receive = Bare()  # type: ignore[attr-defined] # CherryPy's way to make a tree
+    root.receive = Bare()  # type: ignore[attr-defined] # CherryPy's resource tree
     application = cherrypy.Application(root, script_name="", config=configuration)
     application.log.access_log.disabled = True
     cherrypy.config.update(

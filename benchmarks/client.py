@@ -1,4 +1,4 @@
-"""The sender: prepared requests over keep-alive connections, in a process of its own."""
+"""The sender: prepared requests over keep-alive connections, in a separate process."""
 
 import argparse
 import json
@@ -24,7 +24,7 @@ _SEND_BUFFER: Final = 4 * 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What sending some events took: seconds, and those of them that the sender itself was busy."""
+    """The duration of sending events, and the seconds for which the sender was busy."""
 
     events: int
     seconds: float
@@ -37,7 +37,7 @@ class Load:
 
 
 class Connection:
-    """A keep-alive connection that has one request on its way at a time."""
+    """A keep-alive connection with one pending request at a time."""
 
     def __init__(self, url: str) -> None:
         """Connect to the server of a URL."""
@@ -50,14 +50,14 @@ class Connection:
         self._received = b""
 
     def send(self, request: bytes) -> None:
-        """Send a request whole."""
+        """Send a request."""
         self.socket.sendall(request)
 
     def receive(self) -> bytes | None:
-        """Take what has come; gives the answer's body once it is there."""
-        more = self.socket.recv(1024**2)
-        assert more, f"the server hung up after {self._received[:200]!r}"
-        self._received += more
+        """Read the next data; return the body once the response is complete."""
+        data = self.socket.recv(1024**2)
+        assert data, f"the server closed the connection after {self._received[:200]!r}"
+        self._received += data
         head, ended, body = self._received.partition(b"\r\n\r\n")
         if not ended or len(body) < int(head.lower().partition(b"content-length: ")[2].split()[0]):
             return None
@@ -65,8 +65,8 @@ class Connection:
         self._received = b""
         return body
 
-    def ask(self, request: bytes) -> bytes:
-        """Send a request and wait for its answer's body."""
+    def exchange(self, request: bytes) -> bytes:
+        """Send a request and return the body of the response."""
         self.send(request)
         while (body := self.receive()) is None:
             pass
@@ -74,11 +74,11 @@ class Connection:
 
 
 def requests(count: int, batch: int = 1) -> Iterator[bytes]:
-    """Requests that carry so many events of about 1 KB, each unlike all others.
+    """Yield requests with distinct events of about 1 KB.
 
     Args:
         count: the number of events.
-        batch: how many go into one request; 1 for single events.
+        batch: the number of events per request; 1 for single events.
     """
     name = uuid.uuid4().hex
     for first in range(0, count, batch):
@@ -115,12 +115,12 @@ def _event(name: str, number: int) -> dict[str, object]:
 
 
 def send(url: str, count: int, batch: int = 1) -> Load:
-    """Send events from a process of their own, as fast as their server takes them.
+    """Send events from a separate process as fast as the server accepts them.
 
     Args:
-        url: the server's.
+        url: the server's URL.
         count: the number of events.
-        batch: how many go into one request.
+        batch: the number of events per request; 1 for single events.
     """
     command = [sys.executable, "-m", "benchmarks.client", url, str(count), str(batch)]
     root = Path(__file__).parent.parent

@@ -1,4 +1,4 @@
-"""What the worker tier is compared with: a Celery task that only notes when it ran."""
+"""The baseline of the worker tier: a Celery task that only records the time."""
 
 import json
 import os
@@ -18,12 +18,12 @@ _times = os.open(os.environ.get(TIMES, os.devnull), os.O_WRONLY | os.O_APPEND | 
 
 
 @app.task(name="pacifica.dispatcher.run")
-def run(uuid: str) -> None:  # noqa: ARG001 - the message is that of the dispatcher
-    """Append eight bytes, the time."""
+def run(uuid: str) -> None:  # noqa: ARG001 - the dispatcher's message has it
+    """Append the time as eight bytes."""
     os.write(_times, struct.pack("d", time.time()))
 
 
 def times(file: Path) -> list[float]:
-    """When the tasks ran."""
-    noted = file.read_bytes() if file.exists() else b""
-    return [when for (when,) in struct.iter_unpack("d", noted)]
+    """Return the times at which the tasks ran."""
+    recorded = file.read_bytes() if file.exists() else b""
+    return [when for (when,) in struct.iter_unpack("d", recorded)]

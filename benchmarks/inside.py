@@ -1,4 +1,4 @@
-"""What is measured inside one process: reading an event, and matching it with many rules."""
+"""Measures within one process: parse an event, and match it against many rules."""
 
 import json
 import statistics
@@ -11,7 +11,7 @@ from typing import Final
 from benchmarks.table import Figure
 from pacifica.dispatcher import config, events
 from pacifica.dispatcher.applications import matching
-from pacifica.dispatcher.filters import Sql
+from pacifica.dispatcher.rules import Sql
 
 _ROUNDS: Final = 7
 _APPLICATIONS: Final = 200
@@ -25,33 +25,34 @@ _RULES: Final = (
     "exact.type = org.example\nsuffix.subject = .raw",
     "exact.type = org.example\nsql = INT(sequence) % 2 = 1",
 )
-"""The rules that the applications have in turn; a query by path is asked of one in forty."""
+"""The rules of the applications, in turn."""
 
 _BY_PATH: Final = "jsonpath = $.data.files[?@.name == 'a.raw' && @.size > 10]"
 _BY_PATH_EVERY: Final = 40
+"""The interval at which an application has the rule `_BY_PATH` instead."""
 
 
 def read(_: object) -> Iterator[Figure]:
-    """The time to read and validate one event of 1 KB."""
+    """Measure the time to parse and validate an event of 1 KB."""
     attributes = {"id": "1", "source": "/bench", "type": "org.example", "subject": "a.raw"}
     data = {"files": [{"name": "a.raw", "size": 12}], "text": "x" * 800}
     body = json.dumps({"specversion": "1.0", **attributes, "data": data}).encode()
     headers = [("ce-specversion", "1.0"), *((f"ce-{k}", v) for k, v in attributes.items())]
     payload = json.dumps(data).encode()
-    structured = _microseconds(lambda: events.receive("application/cloudevents+json", body))
-    binary = _microseconds(lambda: events.receive("application/json", payload, headers))
+    structured = _microseconds(lambda: events.parse_request("application/cloudevents+json", body))
+    binary = _microseconds(lambda: events.parse_request("application/json", payload, headers))
     plain = _microseconds(lambda: json.loads(body))
     yield Figure("1 KB event read, structured", structured, "µs", plain, "json.loads", most=30)
     yield Figure("1 KB event read, binary", binary, "µs", plain, "json.loads")
 
 
 def match(_: object) -> Iterator[Figure]:
-    """The time to find out whether a comparison holds, and which of many applications get it."""
+    """Measure the time of one comparison, and of matching an event against many applications."""
     with TemporaryDirectory() as folder:
         file = Path(folder, "config.ini")
         file.write_text("\n".join(_sections()), encoding="utf-8")
         applications = config.load(file, {}).applications.values()
-    event = events.parse(
+    event = events.parse_event(
         '{"specversion": "1.0", "id": "1", "source": "/bench", "type": "org.example",'
         ' "subject": "a.raw", "sequence": 7, "data": {"files": [{"name": "a.raw", "size": 12}]}}'
     )
@@ -71,7 +72,7 @@ def _sections() -> Iterator[str]:
 
 
 def _microseconds(act: Callable[[], object]) -> float:
-    """The time that something takes, the median of some rounds of a tenth of a second."""
+    """Return the time of a call, the median of several rounds of a tenth of a second."""
     act()
     rounds = []
     for _ in range(_ROUNDS):

@@ -1,5 +1,6 @@
-"""The measures; each gives its figures one by one."""
+"""The measures; each yields its figures."""
 
+import os
 import random
 import statistics
 import subprocess
@@ -17,12 +18,16 @@ from typing import Final
 from benchmarks import client, empty, inside, pages, store, tiers
 from benchmarks.table import Figure
 from benchmarks.tiers import Site
+from harness import wait_until
+from harness.databases import PostgreSQL
+from harness.servers import running
 
 _BATCH: Final = 100
+_FEW: Final = 1_000
 _NOW: Final = "date +%s%N"
-_PATIENCE: Final = 300.0
+_TIMEOUT: Final = 300.0
 _POLL: Final = 0.2
-_SETTLED: Final = 10.0
+_SETTLE: Final = 10.0
 _SLEEPERS: Final = 50
 _TRUE: Final = which("true") or "true"
 _WARM_UP: Final = 10
@@ -30,20 +35,20 @@ _WARM_UP: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured.
+    """The extent of the measures.
 
     Attributes:
-        rounds: how often a comparison is made; the median of the ratios counts.
-        singles: events of a round that are sent one by one.
-        batched: events of a round that are sent in batches.
-        runs: runs of a round.
-        backlog: runs that have waited for a worker.
-        heartbeat: seconds for which a worker with many applications is watched.
-        starts: events whose way to the start of their process is timed.
-        memory: events after which memory is read.
-        brokers: those there are, by the keys of `tiers.BROKERS`.
-        stored: a folder with a database of many events; None leaves it out.
-        progress: is told what happens.
+        rounds: the number of times each comparison is made; the median of the ratios counts.
+        singles: the number of events per round sent one by one.
+        batched: the number of events per round sent in batches.
+        runs: the number of runs per round.
+        backlog: the number of runs that wait for a worker.
+        heartbeat: the seconds for which processor time is measured.
+        starts: the number of events whose time to the start of their process is measured.
+        memory: the number of events after which memory is measured.
+        brokers: the available brokers, as keys of `tiers.BROKERS`.
+        stored: a folder with a full database; None to skip it.
+        progress: is called with each step.
     """
 
     rounds: int
@@ -60,31 +65,31 @@ class Plan:
 
 
 def accept(plan: Plan) -> Iterator[Figure]:
-    """Events accepted, one by one and in batches, while no worker runs."""
+    """Measure the rate of accepted events, one by one and in batches, without a worker."""
     with ExitStack() as stack:
         bare = stack.enter_context(tiers.bare_server(_folder(stack)))
         sites = _sites(stack, plan, "RabbitMQ", _TRUE)
-        watches = [store.Watch(site.folder) for site in sites]
+        watches = [store.Watch(site.database_url) for site in sites]
         urls = [stack.enter_context(site.web()).url for site in sites]
-        beside, singles, batches = [], [], []
+        baseline, singles, batches = [], [], []
         for number in range(plan.rounds):
             plan.progress(f"accept: round {number + 1} of {plan.rounds}")
-            beside.append(_accepted(plan, bare.url, plan.singles))
+            baseline.append(_accepted(plan, bare.url, plan.singles))
             singles.append([_accepted(plan, url, plan.singles) for url in urls])
             batches.append([_accepted(plan, url, plan.batched, _BATCH) for url in urls])
         for watch in watches:
-            watch.forget()
+            watch.cancel()
     single, *single_stored = zip(*singles, strict=True)
     batched, *batched_stored = zip(*batches, strict=True)
     name, batch_name = "single events accepted", f"events in batches of {_BATCH} accepted"
-    yield _compared(name, "/s", single, ("bare CherryPy", beside), least=0.5)
+    yield _compared(name, "/s", single, ("bare CherryPy", baseline), least=0.5)
     yield _compared(batch_name, "/s", batched, ("single events", single), least=10)
-    yield from _slower(name, "/s", single, single_stored)
-    yield from _slower(batch_name, "/s", batched, batched_stored)
+    yield from _full(name, "/s", single, single_stored)
+    yield from _full(batch_name, "/s", batched, batched_stored)
 
 
 def runs(plan: Plan) -> Iterator[Figure]:
-    """Runs of /bin/true through a worker, beside empty Celery tasks and processes alone."""
+    """Measure the rate of runs of /bin/true, compared to empty tasks and to processes alone."""
     for broker in plan.brokers:
         with ExitStack() as stack:
             sites = _sites(stack, plan, broker, _TRUE)
@@ -105,11 +110,46 @@ def runs(plan: Plan) -> Iterator[Figure]:
         one, two = zip(*alone, strict=True)
         yield _compared(name, "/s", ours, ("/bin/true from one process", one))
         yield _compared(name, "/s", ours, ("/bin/true from two processes", two))
-        yield from _slower(name, "/s", ours, stored)
+        yield from _full(name, "/s", ours, stored)
+
+
+def postgres(plan: Plan) -> Iterator[Figure]:
+    """Measure accepting and running with PostgreSQL, compared to SQLite."""
+    if reason := PostgreSQL.missing():
+        plan.progress(f"PostgreSQL skipped: {reason}")
+        return
+    broker = plan.brokers[0]
+    with ExitStack() as stack:
+        folder = _folder(stack)
+        folder.chmod(0o755)  # the server may run as another user
+        server = PostgreSQL(folder / "postgres", os.environ)
+        stack.enter_context(running(server))
+        sites = [
+            stack.enter_context(tiers.site(_folder(stack), broker, _TRUE, url))
+            for url in (server.url, None)
+        ]
+        urls = [stack.enter_context(site.web()).url for site in sites]
+        singles, batches, drained = [], [], []
+        for number in range(plan.rounds):
+            plan.progress(f"PostgreSQL, SQLite: round {number + 1} of {plan.rounds}")
+            singles.append([_accepted(plan, url, plan.singles) for url in urls])
+            batches.append([_accepted(plan, url, plan.batched, _BATCH) for url in urls])
+            for site in sites:
+                store.Watch(site.database_url, all_runs=True).cancel()
+            pairs = zip(sites, urls, strict=True)
+            drained.append([_runs_drained(site, url, plan.runs) for site, url in pairs])
+    names = (
+        "single events accepted",
+        f"events in batches of {_BATCH} accepted",
+        f"runs of /bin/true, {broker}",
+    )
+    for name, measured in zip(names, (singles, batches, drained), strict=True):
+        ours, sqlite = zip(*measured, strict=True)
+        yield _compared(f"{name}, PostgreSQL", "/s", ours, ("SQLite", sqlite))
 
 
 def drain(plan: Plan) -> Iterator[Figure]:
-    """Runs of /bin/true when many have waited for a worker, beside when few have."""
+    """Measure the rate of runs with a long backlog, compared to a short one."""
     for broker in plan.brokers:
         many: list[float] = []
         few: list[float] = []
@@ -126,33 +166,33 @@ def drain(plan: Plan) -> Iterator[Figure]:
 
 
 def heartbeat(plan: Plan) -> Iterator[Figure]:
-    """The processor time that a worker takes for applications that only run, beside idling."""
+    """Measure the processor time of a worker while applications run, compared to idling."""
     with ExitStack() as stack:
-        command = f"sleep {plan.heartbeat * 2 + _PATIENCE:g}"
+        command = f"sleep {plan.heartbeat * 2 + _TIMEOUT:g}"
         site = stack.enter_context(tiers.site(_folder(stack), plan.brokers[0], command))
         url = stack.enter_context(site.web()).url
-        watch = store.Watch(site.folder)
+        watch = store.Watch(site.database_url)
         worker = stack.enter_context(site.worker(_SLEEPERS))
-        tiers.until(lambda: tiers.processes(worker) > _SLEEPERS, _POLL, _PATIENCE)
+        _wait(lambda: tiers.processes(worker) > _SLEEPERS)
         idle = _busy(plan, worker)
         client.send(url, _SLEEPERS)
-        tiers.until(lambda: watch.running() == _SLEEPERS, _POLL, _PATIENCE)
+        _wait(lambda: watch.running() == _SLEEPERS)
         busy = _busy(plan, worker)
     name = f"heartbeat of {_SLEEPERS} applications"
     yield Figure(name, (busy - idle) * 100, "%", idle * 100, "of a core, idle", most=2)
 
 
 def _busy(plan: Plan, worker: int) -> float:
-    """The share of a core that a worker takes, in the time from now."""
+    """Measure the share of a core that a worker uses."""
     plan.progress(f"heartbeat: {plan.heartbeat:g} s")
-    time.sleep(_SETTLED)
+    time.sleep(_SETTLE)
     before, began = tiers.processor_time(worker), time.monotonic()
     time.sleep(plan.heartbeat)
     return (tiers.processor_time(worker) - before) / (time.monotonic() - began)
 
 
 def start(plan: Plan) -> Iterator[Figure]:
-    """The time from sending an event to the first thing that its process does, when idle."""
+    """Measure the time from posting an event to the start of its process, when idle."""
     for broker in plan.brokers:
         with ExitStack() as stack:
             measured = []
@@ -163,17 +203,17 @@ def start(plan: Plan) -> Iterator[Figure]:
         ours, *stored = ([statistics.median(times)] for times in measured)
         yield Figure(f"{name}, median", ours[0], "ms", most=60 if broker == "files" else 15)
         yield Figure(f"{name}, p99", statistics.quantiles(measured[0], n=100)[98], "ms")
-        yield from _slower(f"{name}, median", "ms", ours, stored)
+        yield from _full(f"{name}, median", "ms", ours, stored)
 
 
 def memory(plan: Plan) -> Iterator[Figure]:
-    """The resident memory of the web process and a worker, before and after many events."""
+    """Measure the resident memory of the web process and a worker after few and many events."""
     broker = plan.brokers[0]
     with ExitStack() as stack:
         site = stack.enter_context(tiers.site(_folder(stack), broker, _TRUE))
         web = stack.enter_context(site.web())
         worker = stack.enter_context(site.worker())
-        watch = store.Watch(site.folder)
+        watch = store.Watch(site.database_url)
         read = []
         for count in (_BATCH, plan.memory):
             plan.progress(f"memory: {count:,} events")
@@ -187,9 +227,11 @@ def memory(plan: Plan) -> Iterator[Figure]:
 
 
 def web(plan: Plan) -> Iterator[Figure]:
-    """The page, where many events are stored if there is such a database: making it, keeping it."""
+    """Measure the pages, on the full database unless it is skipped."""
     with ExitStack() as stack:
         site = _sites(stack, plan, plan.brokers[0], _TRUE)[-1]
+        if plan.stored is None:
+            store.fill(site.folder, _FEW, plan.progress)  # the pages need events to show
         pages.configure(site)
         yield from pages.pages(plan, site)
         yield from pages.live(plan, site)
@@ -201,6 +243,7 @@ MEASURES: Final[dict[str, Callable[[Plan], Iterator[Figure]]]] = {
     "match": inside.match,
     "accept": accept,
     "runs": runs,
+    "postgres": postgres,
     "drain": drain,
     "heartbeat": heartbeat,
     "start": start,
@@ -214,7 +257,7 @@ def _folder(stack: ExitStack) -> Path:
 
 
 def _sites(stack: ExitStack, plan: Plan, broker: str, command: str) -> list[Site]:
-    """A site with an empty database, and one with that of the plan."""
+    """Return a site with an empty database and, unless it is skipped, one with the full one."""
     folders = [_folder(stack), *([plan.stored] if plan.stored else [])]
     for folder in folders:
         store.fill(folder, 0, plan.progress)
@@ -228,7 +271,7 @@ def _accepted(plan: Plan, url: str, count: int, batch: int = 1) -> float:
 
 
 def _runs_drained(site: Site, url: str, count: int) -> float:
-    watch = store.Watch(site.folder)
+    watch = store.Watch(site.database_url)
     client.send(url, count, _BATCH)
     with site.worker():
         _until_finished(watch, count)
@@ -241,12 +284,12 @@ def _tasks_drained(site: Site, count: int) -> float:
     file.unlink(missing_ok=True)
     site.publish(count)
     with site.empty_worker(file):
-        tiers.until(lambda: len(empty.times(file)) == count, _POLL, _PATIENCE)
+        _wait(lambda: len(empty.times(file)) == count)
     return _middle_rate(empty.times(file))
 
 
 def _middle_rate(times: Iterable[float]) -> float:
-    """What happened per second between the first and the last 5 %."""
+    """Return the rate per second, without the first and last 5 % of the times."""
     ordered = sorted(times)
     skipped = len(ordered) // 20
     middle = ordered[skipped : len(ordered) - skipped]
@@ -269,13 +312,13 @@ def _spawn(count: int) -> None:
 def _starts(site: Site, count: int, *, standalone: bool) -> list[float]:
     sent: list[float] = []
     with _working(site, standalone=standalone) as url:
-        watch = store.Watch(site.folder)
+        watch = store.Watch(site.database_url)
         connection = client.Connection(url)
         for request in client.requests(_WARM_UP + count):
             sent.append(time.time())
-            connection.ask(request)
-            tiers.until(lambda: len(watch.outputs()) == len(sent), 0.01, _PATIENCE)
-            time.sleep(random.uniform(0.02, 0.1))  # noqa: S311 - out of step with what polls
+            connection.exchange(request)
+            _wait(lambda: len(watch.outputs()) == len(sent), 0.01)
+            time.sleep(random.uniform(0.02, 0.1))  # noqa: S311 - avoids the rhythm of polling
         started = [int(output) / 1e9 for output in watch.outputs()]
     return [(b - a) * 1000 for a, b in list(zip(sent, started, strict=True))[_WARM_UP:]]
 
@@ -291,26 +334,30 @@ def _working(site: Site, *, standalone: bool) -> Iterator[str]:
 
 
 def _until_finished(watch: store.Watch, count: int) -> None:
-    tiers.until(lambda: len(watch.finished()) == count, _POLL, _PATIENCE)
+    _wait(lambda: len(watch.finished()) == count)
+
+
+def _wait(condition: Callable[[], bool], longest: float = _POLL) -> None:
+    wait_until(condition, "the tiers", _TIMEOUT, longest)
 
 
 def _compared(
     name: str,
     unit: str,
     values: Sequence[float],
-    beside: tuple[str, Sequence[float]],
+    baseline: tuple[str, Sequence[float]],
     least: float | None = None,
 ) -> Figure:
-    against, others = beside
+    against, others = baseline
     ratio = statistics.median(a / b for a, b in zip(values, others, strict=True))
-    value, baseline = statistics.median(values), statistics.median(others)
-    return Figure(name, value, unit, baseline, against, ratio, least)
+    value, other = statistics.median(values), statistics.median(others)
+    return Figure(name, value, unit, other, against, ratio, least)
 
 
-def _slower(
+def _full(
     name: str, unit: str, values: Sequence[float], stored: Sequence[Sequence[float]]
 ) -> Iterator[Figure]:
-    """How much slower it is with many events stored, if that was measured."""
+    """Yield the figure for the full database, if it was measured."""
     for many in stored:
         pairs = zip(values, many, strict=True)
         ratio = statistics.median(b / a if unit == "ms" else a / b for a, b in pairs)

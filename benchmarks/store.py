@@ -1,20 +1,16 @@
-"""The database seen from outside: filled beforehand, and asked when runs started and ended."""
+"""Direct access to the database: fill it, and query the runs."""
 
 import hashlib
 import json
 import os
-import sqlite3
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import client
 from pacifica.dispatcher import orm
-
-FILE: Final = "db.sqlite3"
 
 _CHUNK: Final = 10_000
 _PAST: Final = 30 * 86_400.0
@@ -26,12 +22,22 @@ _RUN: Final = ("uuid", "event", "application", "state", "attempt", "queued", "fi
 _ATTEMPT: Final = ("run", "number", "host", "started", "finished", "exit_code")
 
 
-def fill(folder: Path, count: int, progress: Callable[[str], None]) -> None:
-    """Store events of the last month, each with a run that ended at its only attempt.
+def file_in(folder: Path) -> Path:
+    """Return the file of the SQLite database in a folder."""
+    return folder / "db.sqlite3"
 
-    They are of twenty types, from a hundred sources, for ten applications; one run of fifty failed.
+
+def url_in(folder: Path) -> str:
+    """Return the URL of the SQLite database in a folder."""
+    return f"sqlite:///{file_in(folder)}"
+
+
+def fill(folder: Path, count: int, progress: Callable[[str], None]) -> None:
+    """Store events of the last month, each with a run that ended after one attempt.
+
+    The events have twenty types, a hundred sources and ten applications; one run in fifty failed.
     """
-    database = orm.Database(f"sqlite:///{folder / FILE}")
+    database = orm.Database(url_in(folder))
     database.prepare(1, 0)
     begin = time.time() - _PAST
     for first in range(0, count, _CHUNK):
@@ -47,7 +53,7 @@ def fill(folder: Path, count: int, progress: Callable[[str], None]) -> None:
 
 
 def _rows(number: int, when: float) -> tuple[tuple[object, ...], ...]:
-    """An event, its run and its attempt."""
+    """Return the rows of an event, its run and its attempt."""
     [request] = client.requests(1)
     sent = json.loads(request.partition(b"\r\n\r\n")[2])
     sent["type"], sent["source"] = f"bench.{number % 20}", f"/bench/{number % 100}"
@@ -66,47 +72,49 @@ def _rows(number: int, when: float) -> tuple[tuple[object, ...], ...]:
 
 
 def _uuid(when: float) -> str:
-    """A version 7 UUID of a time."""
+    """Return a version 7 UUID for a time."""
     return str(
         uuid.UUID(int=int(when * 1000) << 80 | 0x7 << 76 | 0x2 << 62 | uuid.uuid4().int >> 66)
     )
 
 
 class Watch:
-    """The runs that were accepted after the watch began."""
+    """The runs created since the watch began."""
 
-    def __init__(self, folder: Path) -> None:
-        """Begin."""
-        self._file = folder / FILE
-        [(self._last,)] = self._ask("SELECT COALESCE(MAX(uuid), '') FROM run")
+    def __init__(self, url: str, *, all_runs: bool = False) -> None:
+        """Begin the watch of a database; include its older runs if `all_runs`."""
+        self._database = orm.Database(url)
+        self._last = ""
+        if not all_runs:
+            [(self._last,)] = self._query("SELECT COALESCE(MAX(uuid), '') FROM run")
 
     def finished(self) -> list[float]:
-        """When runs ended, of those that have."""
+        """Return the end times of the finished runs."""
         return [when for (when,) in self._new_runs("finished", "finished IS NOT NULL")]
 
     def states(self) -> set[str]:
-        """The states that there are."""
+        """Return the distinct states of the runs."""
         return {state for (state,) in self._new_runs("DISTINCT state", "TRUE")}
 
     def running(self) -> int:
-        """How many run now."""
+        """Count the runs in progress."""
         [(number,)] = self._new_runs("COUNT(*)", "state = 'running'")
         return int(number)
 
     def outputs(self) -> list[str]:
-        """What runs wrote to their standard output."""
+        """Return the standard output of each run."""
         sql = "SELECT data FROM output WHERE run > ? AND stream = 'stdout' ORDER BY run"
-        return [data.decode() for (data,) in self._ask(sql, self._last)]
+        return [data.decode() for (data,) in self._query(sql, self._last)]
 
-    def forget(self) -> None:
-        """Let nobody run what waits."""
+    def cancel(self) -> None:
+        """Cancel the runs."""
         sql = "UPDATE run SET state = 'cancelled', due = NULL, published = NULL WHERE uuid > ?"
-        with closing(sqlite3.connect(self._file, timeout=60)) as database, database:
-            database.execute(sql, (self._last,))
+        with self._database.transaction():
+            self._database.execute(sql, (self._last,))
 
     def _new_runs(self, columns: str, condition: str) -> list[tuple[Any, ...]]:
-        return self._ask(f"SELECT {columns} FROM run WHERE uuid > ? AND {condition}", self._last)  # noqa: S608
+        return self._query(f"SELECT {columns} FROM run WHERE uuid > ? AND {condition}", self._last)  # noqa: S608
 
-    def _ask(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(f"file:{self._file}?mode=ro", uri=True)) as database:
-            return database.execute(sql, parameters).fetchall()
+    def _query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        with self._database.reading():
+            return list(self._database.fetch(sql, parameters).fetchall())

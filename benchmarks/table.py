@@ -1,4 +1,4 @@
-"""Figures, and the table of them."""
+"""Figures and their table."""
 
 import json
 from collections.abc import Sequence
@@ -6,22 +6,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-_ROW: Final = "{:<46} {:>7} {:<4} {:>7} {:<27} {:>6} {:>6}"
+_ROW: Final = "{:<46} {:>8} {:<4} {:>8} {:<27} {:>6} {:>6}"
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Something measured.
+    """A measured figure.
 
     Attributes:
-        name: what.
-        value: how much, in the unit.
-        unit: of value and baseline.
-        baseline: what value is compared with.
-        against: what that is.
-        ratio: the median of the rounds' ratios.
-        least: what ratio, or value when there is none, should reach.
-        most: what it should not pass.
+        name: the label.
+        value: the measured value.
+        unit: the unit of the value and the baseline.
+        baseline: the value to compare with.
+        against: the label of the baseline.
+        ratio: the median of the ratios of all rounds.
+        least: the lower target of the ratio, or of the value without a ratio.
+        most: the upper target.
     """
 
     name: str
@@ -35,19 +35,19 @@ class Figure:
 
     @property
     def reached(self) -> bool:
-        """Whether it is within its bounds."""
+        """True if it meets its target."""
         judged = self.value if self.ratio is None else self.ratio
         return (self.least or judged) <= judged <= (self.most or judged)
 
 
 def header() -> str:
-    """The head of the table."""
-    return _ROW.format("", "measured", "", "beside", "", "ratio", "reach")
+    """Return the header of the table."""
+    return _ROW.format("", "measured", "", "baseline", "", "ratio", "target")
 
 
 def row(figure: Figure) -> str:
-    """A line of the table."""
-    bound = figure.least or figure.most
+    """Return the row of a figure."""
+    target = figure.least or figure.most
     sign = "≥" if figure.least else "≤"
     mark = "" if figure.reached else "  ← missed"
     cells = _ROW.format(
@@ -57,13 +57,13 @@ def row(figure: Figure) -> str:
         "" if figure.baseline is None else _number(figure.baseline),
         figure.against,
         "" if figure.ratio is None else f"{figure.ratio:.2f}",
-        "" if bound is None else f"{sign} {bound:g}",
+        "" if target is None else f"{sign} {target:g}",
     )
     return cells.rstrip() + mark
 
 
 def save(file: Path, machine: dict[str, object], figures: Sequence[Figure]) -> None:
-    """Write figures as JSON."""
+    """Write the figures as JSON."""
     lines = [{**asdict(figure), "reached": figure.reached} for figure in figures]
     document = {"machine": machine, "figures": lines}
     file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

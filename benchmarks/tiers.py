@@ -1,26 +1,25 @@
-"""The real commands as processes: on free ports, in a folder and with a queue of their own."""
+"""The measured tiers, each with its own folder and queue."""
 
 import json
-import os
-import signal
-import socket
-import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psutil
-from kombu import Connection
-from kombu.exceptions import OperationalError
 
-from benchmarks import client, empty
+import harness
+from benchmarks import client, empty, store
+from harness import listens, wait_until
+from harness.processes import ending
+from harness.queues import connection_error, delete_queue
+from harness.tiers import worker_command
+from pacifica.dispatcher.broker.configuration import celery_configuration
+from pacifica.dispatcher.broker.connection import BrokerConnection
 from pacifica.dispatcher.config import CelerySettings
-from pacifica.dispatcher.tasks import Broker, celery_configuration
 
 BROKERS: Final = {
     "RabbitMQ": CelerySettings().broker_url,
@@ -29,13 +28,6 @@ BROKERS: Final = {
 }
 
 _ROOT: Final = Path(__file__).parent.parent
-_WORKER: Final = (
-    *("worker", "--loglevel", "INFO", "--pool", "prefork"),
-    *("--without-mingle", "--without-gossip"),  # other workers of the broker are not asked
-)
-_START_WITHIN: Final = 30.0
-_STOP_WITHIN: Final = 20.0
-_OVERRIDES: Final = ("DISPATCHER_CONFIG", "BROKER_URL", "PEEWEE_URL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,181 +38,115 @@ class Server:
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A folder with a configuration, where tiers run."""
+class Site(harness.Site):
+    """An installation whose tiers end with a context."""
 
-    folder: Path
-    celery: CelerySettings
+    def __init__(
+        self, folder: Path, celery: CelerySettings | None = None, database_url: str | None = None
+    ) -> None:
+        """Use a folder, and the SQLite database in it by default; a worker needs `celery`."""
+        super().__init__(folder)
+        self.database_url = database_url or store.url_in(folder)
+        self.celery = celery or CelerySettings()
 
-    def web(self) -> AbstractContextManager[Server]:
+    @contextmanager
+    def web(self) -> Iterator[Server]:
         """Run the web tier."""
-        return _server(["pacifica.dispatcher"], self.folder)
+        with ending(self.start_web()) as process:
+            yield Server(self.url, process.pid)
 
-    def standalone(self) -> AbstractContextManager[Server]:
-        """Run everything on one machine."""
-        return _server(["pacifica.dispatcher", "standalone"], self.folder)
+    @contextmanager
+    def standalone(self) -> Iterator[Server]:
+        """Run all tiers in one process."""
+        with ending(self.start_standalone()) as process:
+            yield Server(self.url, process.pid)
 
-    def worker(self, processes: int = 2) -> AbstractContextManager[int]:
-        """Run a worker with this many pool processes; gives its process id."""
-        options = (*self._options, "--concurrency", str(processes))
-        return _process(["celery", "-A", "pacifica.dispatcher.tasks", *options], self.folder)
+    @contextmanager
+    def worker(self, processes: int = 2) -> Iterator[int]:
+        """Run a worker; yield its process id."""
+        with ending(self.start_worker(concurrency=processes)) as process:
+            yield process.pid
 
-    def empty_worker(self, times: Path) -> AbstractContextManager[int]:
-        """Run a worker of the same options whose tasks note the time in a file."""
-        environment = {
+    @contextmanager
+    def empty_worker(self, times: Path) -> Iterator[None]:
+        """Run a worker whose tasks only record the time in a file."""
+        variables = {
             "PYTHONPATH": str(_ROOT),
             empty.CONFIGURATION: json.dumps(celery_configuration(self.celery)),
             empty.TIMES: str(times),
         }
-        command = ["celery", "-A", "benchmarks.empty", *self._options, "--concurrency", "2"]
-        return _process(command, self.folder, environment)
+        command = worker_command(self.celery.queue, 2, "benchmarks.empty")
+        with ending(self.start(*command, **variables)):
+            yield
 
     def publish(self, count: int) -> None:
-        """Send wake-ups of runs that do not exist."""
-        broker = Broker(self.celery)
+        """Send wake-ups for runs that do not exist."""
+        broker = BrokerConnection(self.celery)
         for _ in range(count):
             broker.send(str(uuid.uuid4()), "")
         broker.close()
 
-    @property
-    def _options(self) -> tuple[str, ...]:
-        return (*_WORKER, "--hostname", f"{self.celery.queue}@%h")
-
 
 @contextmanager
-def site(folder: Path, broker: str, command: str) -> Iterator[Site]:
-    """Make a site; its queue is deleted afterwards.
+def site(
+    folder: Path, broker: str, command: str, database_url: str | None = None
+) -> Iterator[Site]:
+    """Configure a site; delete its queue afterwards.
 
     Args:
         folder: an existing folder.
         broker: a key of BROKERS.
-        command: what the only application runs.
+        command: the command of its only application.
+        database_url: the database; SQLite in the folder by default.
     """
     queue = f"bench-{uuid.uuid4().hex[:12]}"
     url = f"filesystem://localhost{folder / 'broker'}" if broker == "files" else BROKERS[broker]
-    (folder / "config.ini").write_text(
+    site = Site(folder, CelerySettings(url, queue), database_url)
+    site.configure(
+        f"[database]\npeewee_url = {site.database_url}\n"
         f"[celery]\nbroker_url = {url}\nqueue = {queue}\n"
-        f"[application:bench]\nexact.type = {client.TYPE}\ncommand = {command}\n",
-        encoding="utf-8",
+        f"[application:bench]\nexact.type = {client.TYPE}\ncommand = {command}\n"
     )
     try:
-        yield Site(folder, CelerySettings(url, queue))
+        yield site
     finally:
         if broker != "files" and reachable(broker):
-            with Connection(url) as connection:
-                channel: Any = connection.default_channel
-                channel.exchange_declare(queue, "direct", durable=True, auto_delete=False)
-                channel.queue_declare(queue, durable=True, auto_delete=False)
-                channel.queue_bind(queue, queue, queue)
-                channel.queue_delete(queue)
-                for exchange in (
-                    queue,
-                    *(f"{each}dispatcher-{queue}.pidbox" for each in ("", "reply.")),
-                ):
-                    channel.exchange_delete(exchange)
+            delete_queue(url, queue)
+
+
+@contextmanager
+def bare_server(folder: Path) -> Iterator[Server]:
+    """Run the bare CherryPy handler."""
+    site = Site(folder)
+    command = (sys.executable, "-m", "benchmarks.bare", "--port", str(site.port))
+    with ending(site.start(*command, PYTHONPATH=str(_ROOT))) as process:
+        wait_until(lambda: listens(site.port), "the bare CherryPy server")
+        yield Server(site.url, process.pid)
 
 
 def reachable(broker: str) -> bool:
-    """Whether a broker answers."""
-    if broker == "files":
-        return True
-    try:
-        with Connection(BROKERS[broker], connect_timeout=2) as connection:
-            connection.ensure_connection(max_retries=1, timeout=2)
-    except (OSError, OperationalError):
-        return False
-    return True
+    """Return True if a broker responds."""
+    return broker == "files" or connection_error(BROKERS[broker]) is None
 
 
 def resident(pid: int) -> tuple[float, float]:
-    """The resident memory of a process and of all its children, in MiB."""
-    listed = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,rss="], stdout=subprocess.PIPE, check=True, text=True
-    )
-    processes = [tuple(map(int, line.split())) for line in listed.stdout.splitlines()]
-    own = sum(size for process, _, size in processes if process == pid)
-    children = sum(size for _, parent, size in processes if parent == pid)
-    return own / 1024, children / 1024
+    """Return the resident memory of a process, and of all its children combined, in MiB."""
+    process = psutil.Process(pid)
+    children = sum(each.memory_info().rss for each in process.children())
+    return process.memory_info().rss / 1024**2, children / 1024**2
 
 
 def processor_time(pid: int) -> float:
-    """The seconds of processor time that a worker took so far, its own children included.
-
-    Not included are the applications, which lead sessions of their own.
-    """
+    """Return the processor time in seconds of a worker and its pool, without its applications."""
     times = [each.cpu_times() for each in _own(pid)]
     return float(sum(each.user + each.system for each in times))
 
 
 def processes(pid: int) -> int:
-    """How many processes a worker has."""
+    """Count a worker and its pool processes."""
     return len(_own(pid))
 
 
 def _own(pid: int) -> list[psutil.Process]:
     worker = psutil.Process(pid)
     return [worker, *(each for each in worker.children() if each.name() == worker.name())]
-
-
-def until(condition: Callable[[], bool], every: float, patience: float) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < end, f"nothing came of it in {patience:g} s"
-        time.sleep(every)
-
-
-def bare_server(folder: Path) -> AbstractContextManager[Server]:
-    """Run the bare CherryPy handler."""
-    return _server(["benchmarks.bare"], folder, {"PYTHONPATH": str(_ROOT)})
-
-
-@contextmanager
-def _server(
-    module: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
-) -> Iterator[Server]:
-    port = _free_port()
-    with _process([*module, "--port", str(port)], folder, environment) as pid:
-        until(lambda: _listens(port), every=0.02, patience=_START_WITHIN)
-        yield Server(f"http://127.0.0.1:{port}", pid)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as connection:
-        return connection.connect_ex(("127.0.0.1", port)) == 0
-
-
-@contextmanager
-def _process(
-    module: Sequence[str],
-    folder: Path,
-    environment: Mapping[str, str] | None = None,
-) -> Iterator[int]:
-    inherited = {name: value for name, value in os.environ.items() if name not in _OVERRIDES}
-    with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *module],
-            cwd=folder,
-            env={**inherited, **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        yield process.pid
-    finally:
-        process.terminate()
-        try:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_STOP_WITHIN)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
