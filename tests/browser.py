@@ -7,8 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from selenium.common.exceptions import TimeoutException, WebDriverException
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.common.exceptions import (
+    StaleElementReferenceException,
+    TimeoutException,
+    WebDriverException,
+)
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -66,14 +70,25 @@ class Browser:
         return element
 
     def press(self, label: str, within: str = "main") -> None:
-        """Press a button with the Enter key, once it is there."""
+        """Press a button with the Enter key once, when it is there."""
 
         def pressed() -> bool:
-            # A click is lost if a live refresh replaces the button between press and release.
-            self.wait_text(f"{within} button", label).send_keys(Keys.ENTER)
+            button = self.wait_text(f"{within} button", label)
+            try:
+                button.send_keys(Keys.ENTER)
+            except StaleElementReferenceException:  # a live refresh has replaced it before
+                return False
+            except WebDriverException:  # the page it leads to has replaced it since
+                pass
             return True
 
         self.wait(pressed, f"button {label}")
+
+    def hold(self, label: str, within: str = "main") -> ActionChains:
+        """Press the mouse on a button without releasing it."""
+        actions = ActionChains(self.driver)
+        actions.click_and_hold(self.wait_text(f"{within} button", label)).perform()
+        return actions
 
     def choose(self, name: str, text: str) -> None:
         """Replace the text of a form field, or select an option."""

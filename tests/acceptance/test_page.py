@@ -291,6 +291,19 @@ def test_a_sleeping_run_is_cancelled_and_retried(standalone: Site, window: Brows
     standalone.wait_status(event, "cancelled")
 
 
+def test_a_click_is_not_lost_to_an_update(standalone: Site, window: Browser) -> None:
+    event = posted(standalone, "nap")
+    run = only_run(standalone, event, "running")
+    window.open(f"{standalone.url}/runs/{run}")
+    press = window.hold("Cancel")
+    assert http(f"{standalone.url}/runs/{run}/cancel", b"").status == 202
+    standalone.wait_status(event, "cancelled")
+    window.wait_text("#live", "updates paused")
+    assert "Cancel" in window.text("main")
+    press.release().perform()
+    window.wait_text("main", "already ended")
+
+
 def test_a_failed_run_is_found_by_state_and_text(standalone: Site, window: Browser) -> None:
     event = posted(standalone, "broken", subject="the Lost scan.dat")
     other = posted(standalone, "broken", subject="another")

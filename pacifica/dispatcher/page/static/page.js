@@ -46,7 +46,9 @@ function isBusy() {
   const typing = document.activeElement && document.activeElement.closest("form.filters");
   const away = window.scrollY > 300 && document.getElementById("events");
   const selecting = document.querySelector("#together input:checked");
-  return document.hidden || typing || away || selecting || (selection && !selection.isCollapsed);
+  const pressing = main.matches(":active"); // a click needs the same element at its end
+  const reading = selection && !selection.isCollapsed;
+  return document.hidden || typing || away || selecting || pressing || reading;
 }
 
 // Update only what has changed, so that open, focused and scrolled elements stay as they are.
