@@ -49,12 +49,14 @@ class Web:
 
     Attributes:
         application: the WSGI application.
+        body_limit: returns the maximum number of bytes of a request's body.
         publisher: publishes due runs.
         notices: reads notices of ended runs.
         slots: the slots for responses that stay open.
     """
 
     application: Callable[..., Any]
+    body_limit: Callable[[rest.Head], int]
     publisher: Publisher
     notices: rest.Notices
     slots: rest.StreamSlots
@@ -113,7 +115,8 @@ def compose(
         adapters=settings.adapters,
         broker_trouble=lambda: publisher.broker_trouble,
     )
-    return Web(rest.application(context), publisher, notices, slots)
+    limit = rest.body_limit(context)
+    return Web(rest.application(context), limit, publisher, notices, slots)
 
 
 def serve(
@@ -149,7 +152,6 @@ def serve(
             "server.socket_port": wanted.port,
             "server.thread_pool": wanted.threads,
             "server.socket_queue_size": 128,
-            "server.max_request_body_size": 0,
             "engine.autoreload.on": False,
             "checker.on": False,
             "log.screen": False,
@@ -160,7 +162,17 @@ def serve(
     _check_address(cherrypy.server.socket_host, cherrypy.server.socket_port)
     cherrypy.log.error_log.setLevel(logging.WARNING)
     # cherrypy.tree would search for an application at each parent of the path.
-    cherrypy.server.httpserver = server = rest.Server(cherrypy.server, web.application)
+    cherrypy.server.httpserver = server = rest.Server(
+        cherrypy.server,
+        web.application,
+        rest.Limits(
+            max_body=web.body_limit,
+            head_timeout=wanted.head_timeout,
+            min_rate=wanted.min_rate,
+            keep_alive=wanted.keep_alive,
+            per_address=wanted.connections_per_address,
+        ),
+    )
     web.slots.grow_threads(server.requests.resize)
     cherrypy.engine.subscribe("start", web.start)
     cherrypy.engine.subscribe("stop", web.end_streams, priority=_BEFORE_SERVER)

@@ -304,8 +304,8 @@ FIELDS = b"ce-specversion: 1.0\r\nce-type: t\r\nce-source: /s\r\nce-id: 1\r\n"
     [
         (b"POST / HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
-        (b"POST " + b"/a" * 200_000 + b" HTTP/1.1\r\n" + HEAD + b"\r\n", 404),
-        (b"POST / HTTP/1.1\r\n" + HEAD + b'ce-id: "' + b'\\"' * 200_000 + b"\r\n\r\n", 400),
+        (b"POST " + b"/a" * 200_000 + b" HTTP/1.1\r\n" + HEAD + b"\r\n", 414),
+        (b"POST / HTTP/1.1\r\n" + HEAD + b'ce-id: "' + b'\\"' * 200_000 + b"\r\n\r\n", 431),
         (b"POST / HTTP/1.1\r\n" + HEAD + FIELDS + b"ce-id: 2\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\n" + HEAD + FIELDS + b" 2\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\n" + HEAD + FIELDS.replace(b"-", b"_") + b"\r\n", 415),

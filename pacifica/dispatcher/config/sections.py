@@ -13,6 +13,7 @@ from pacifica.dispatcher.config.values import (
     parse_duration,
     parse_name,
     parse_path,
+    parse_positive_duration,
     parse_words,
     reject_nul,
     require_text,
@@ -128,6 +129,10 @@ SECTIONS: Mapping[str, Keys] = {
         "threads": whole_number_parser(1, 1000),
         "streams": whole_number_parser(0, 1000),
         "max_event_size": size_parser(64 * 1024, " (CloudEvents 1.0.2, section 5)"),
+        "head_timeout": parse_positive_duration,
+        "min_rate": whole_number_parser(1, 1024**3),
+        "keep_alive": parse_duration,
+        "connections_per_address": whole_number_parser(0, 1_000_000),
     },
     "worker": {
         "directory": parse_path,

@@ -51,6 +51,11 @@ class ServerSettings:
         threads: the number of requests served simultaneously.
         streams: the number of additional streamed responses, each with a thread of its own.
         max_event_size: the maximum size of a request's body in bytes.
+        head_timeout: seconds that clients have to send the head of a request, and in which they
+            may send bodies and take responses more slowly than `min_rate`.
+        min_rate: bytes per second at which clients must send bodies and take responses.
+        keep_alive: seconds for which idle connections are kept.
+        connections_per_address: the maximum number of connections of one client; 0 for any number.
     """
 
     address: str = "127.0.0.1"
@@ -58,6 +63,10 @@ class ServerSettings:
     threads: int = 10
     streams: int = 50
     max_event_size: int = 1024**2
+    head_timeout: float = 10.0
+    min_rate: int = 1024
+    keep_alive: float = 75.0
+    connections_per_address: int = 250
 
 
 @dataclass(frozen=True, slots=True)

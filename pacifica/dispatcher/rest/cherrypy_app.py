@@ -11,9 +11,11 @@ from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
 import cherrypy
+from cherrypy._cpwsgi import AppResponse
 
 from pacifica.dispatcher.rest import pages
 from pacifica.dispatcher.rest.context import Context
+from pacifica.dispatcher.rest.http1.exchange import DESCRIPTOR
 from pacifica.dispatcher.rest.parameters import read_parameters
 from pacifica.dispatcher.rest.problems import PROBLEM, plain_problem, problem_response
 from pacifica.dispatcher.rest.request import Request, read_body
@@ -38,6 +40,7 @@ def application(context: Context, routes: Sequence[Route]) -> Any:  # noqa: ANN4
     }
     mounted = _Application(None, script_name="", config=configuration)
     mounted.log.access = _log_nothing
+    mounted.wsgiapp.response_class = _AppResponse
     return mounted
 
 
@@ -94,6 +97,23 @@ class _Edge:
         return pages.page_response(self._context, request, show)
 
 
+class _AppResponse(AppResponse):  # type: ignore[misc] # CherryPy is untyped
+    """A response that may be continued and closed by another thread than the one that began it."""
+
+    _serving: tuple[Any, Any] | None = None
+
+    def __init__(self, *arguments: Any) -> None:  # noqa: ANN401 - CherryPy's
+        """Respond to a request."""
+        super().__init__(*arguments)
+        self._serving = cherrypy.serving.request, cherrypy.serving.response
+
+    def close(self) -> None:
+        """End the request."""
+        if self._serving is not None:
+            cherrypy.serving.load(*self._serving)
+        super().close()
+
+
 def _of_requests(config: Mapping[str, object]) -> dict[str, object]:
     # CherryPy iterates over all keys for each request; those of the server are useless there.
     return {
@@ -120,7 +140,7 @@ def _request_of(native: Any, path: str) -> Request:  # noqa: ANN401 - CherryPy i
         id=f"{random.getrandbits(64):016x}",
         method=native.method,
         path=path,
-        segments=_segments(environ["PATH_INFO"]),
+        segments=segments_of(environ["PATH_INFO"]),
         query=native.query_string,
         fields=native.header_list,
         headers={name.lower(): text for name, text in native.header_list},
@@ -132,7 +152,8 @@ def _request_of(native: Any, path: str) -> Request:  # noqa: ANN401 - CherryPy i
     )
 
 
-def _segments(path: str) -> list[str]:
+def segments_of(path: str) -> list[str]:
+    """Return the segments of a path of WSGI, without empty ones."""
     # WSGI passes bytes as Latin-1. Those that are not UTF-8, as in names of files, become
     # surrogates. Servers leave an encoded slash encoded, so that it is not a separator.
     text = path.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
@@ -140,9 +161,9 @@ def _segments(path: str) -> list[str]:
 
 
 def _descriptor(environ: Mapping[str, Any]) -> int | None:
-    # Only gunicorn and CherryPy's own server expose the connection of a request.
-    shown = environ.get("gunicorn.socket") or getattr(environ["wsgi.input"], "rfile", None)
-    return None if shown is None else int(shown.fileno())
+    # Only gunicorn and the built-in server expose the connection of a request.
+    shown = environ.get("gunicorn.socket")
+    return environ.get(DESCRIPTOR) if shown is None else int(shown.fileno())
 
 
 def _hand_over(native: Any, response: Response) -> bytes | Iterator[bytes]:  # noqa: ANN401 - CherryPy is untyped

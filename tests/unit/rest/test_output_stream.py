@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cherrypy
 import pytest
-from cheroot import wsgi
 
 from harness import Response, free_port, http, wait_until
 from pacifica.dispatcher import orm, rest
@@ -48,9 +48,13 @@ class Stream:
 
 @pytest.fixture
 def port(context: rest.Context) -> Iterator[int]:
-    """The port of a server with only one thread more than slots."""
+    """The port of a server with one thread, and one more for each taken slot."""
     port = free_port()
-    server = wsgi.Server(("127.0.0.1", port), rest.application(context), numthreads=SLOTS + 1)
+    limits = rest.Limits(max_body=rest.body_limit(context))
+    server = rest.Server(cherrypy.server, rest.application(context), limits)
+    server.bind_addr = ("127.0.0.1", port)
+    server.requests.min = 1
+    context.slots.grow_threads(server.requests.resize)
     server.prepare()
     thread = threading.Thread(target=server.serve)
     thread.start()

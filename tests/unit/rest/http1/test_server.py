@@ -1,4 +1,4 @@
-"""The connections of the web server: shortage of descriptors, and an orderly stop."""
+"""The web server: slow clients, shortage of descriptors, and an orderly stop."""
 
 import http.client
 import socket
@@ -10,19 +10,15 @@ from typing import Any
 
 import cherrypy
 import pytest
-from cheroot.connections import ConnectionManager
 
 from harness import free_port, wait_until
 from pacifica.dispatcher import telemetry
-from pacifica.dispatcher.rest import Server, connections
+from pacifica.dispatcher.rest.http1 import Limits, Server, loop
 from pacifica.dispatcher.telemetry import Record
 
 Start = Callable[[], Server]
 Connect = Callable[[Server], socket.socket]
 NewClient = Callable[[Server], http.client.HTTPConnection]
-
-
-_MANAGER: Any = ConnectionManager
 
 
 def client_of(server: Server) -> http.client.HTTPConnection:
@@ -52,7 +48,7 @@ def start() -> Iterator[Start]:
     with ExitStack() as ending:
 
         def start() -> Server:
-            server = Server(cherrypy.server, respond)
+            server = Server(cherrypy.server, respond, Limits(max_body=lambda _: 1000))
             server.bind_addr = ("127.0.0.1", free_port())
             server.request_queue_size = 128
             server.requests.min = 2
@@ -127,7 +123,7 @@ def test_a_shortage_of_descriptors_pauses_accepting(
 ) -> None:
     with socket.socket() as probe:
         limit = probe.fileno() + 20
-    monkeypatch.setattr(connections, "usable_descriptors", lambda: limit)
+    monkeypatch.setattr(loop, "usable_descriptors", lambda: limit)
     server = start()
     kept = client(server)
     assert request(kept) is None
@@ -151,14 +147,14 @@ def test_a_failure_to_accept_pauses_accepting(
     records: list[Record],
     error: Exception,
 ) -> None:
-    accept, failures = _MANAGER._from_server_socket, [error, error]  # noqa: SLF001
+    accept, failures = socket.socket.accept, [error, error]
 
-    def fail_first(manager: Any, listener: socket.socket) -> Any:  # noqa: ANN401 - cheroot's
+    def fail_first(listener: socket.socket) -> tuple[socket.socket, Any]:
         if failures:
             raise failures.pop()
-        return accept(manager, listener)
+        return accept(listener)
 
-    monkeypatch.setattr(_MANAGER, "_from_server_socket", fail_first)
+    monkeypatch.setattr(socket.socket, "accept", fail_first)
     assert request(client(start())) is None
     assert names(records) == ["connections.paused"]
 
@@ -166,7 +162,7 @@ def test_a_failure_to_accept_pauses_accepting(
 def test_the_end_of_a_shortage_is_told(
     start: Start, client: NewClient, monkeypatch: pytest.MonkeyPatch, records: list[Record]
 ) -> None:
-    monkeypatch.setattr(connections, "_CALM", 0.1)
+    monkeypatch.setattr(loop, "_CALM", 0.1)
     server = start()
     server._connections._pause(None)  # noqa: SLF001
     wait_until(lambda: names(records)[-1] == "connections.resumed", "the end")
