@@ -27,7 +27,7 @@ from pacifica.dispatcher.execution.ended import Cause, Ended
 from pacifica.dispatcher.execution.process.children import leave_unreaped, start, wait
 from pacifica.dispatcher.execution.process.memory import oom_kills
 from pacifica.dispatcher.execution.process.process_tree import KILLED_WAIT, end_tree, members
-from pacifica.dispatcher.execution.process.signals import send
+from pacifica.dispatcher.execution.process.signals import send, terminate
 
 TICK: Final = 0.5
 """Maximum seconds between two calls of `Child.poll`."""
@@ -204,7 +204,7 @@ class _Child:
 
     def terminate_tree(self) -> None:
         """Ask its whole tree to end."""
-        send(self._members(), "TERM")
+        raise NotImplementedError
 
     def tree_remains(self) -> bool:
         """Return True if a process of its tree is alive."""
@@ -286,6 +286,10 @@ if sys.platform != "win32":
             if self._pidfd is None and not self.exited:
                 options = os.WEXITED | os.WNOHANG | os.WNOWAIT
                 self.exited = os.waitid(os.P_PID, self._process.pid, options) is not None
+
+        def terminate_tree(self) -> None:
+            """Send SIGTERM to its process group and to the rest of its tree."""
+            terminate(self._process.pid, self._members)
 
         def end_tree(self) -> tuple[int | None, str]:
             """Kill its process group, which is fast, before searching for the rest of its tree."""

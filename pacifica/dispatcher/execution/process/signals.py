@@ -3,8 +3,10 @@
 Only a privileged helper, such as `sudo -n kill`, can signal a process of another user.
 """
 
+import os
+import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -61,10 +63,28 @@ def send(processes: Sequence[psutil.Process], name: str) -> list[psutil.Process]
         processes: the processes.
         name: "TERM" or "KILL".
     """
-    denied = [each for each in processes if not _permitted(each, name)]
+    signal_it = psutil.Process.kill if name == "KILL" else psutil.Process.terminate
+    denied = [each for each in processes if not _permitted(each, signal_it)]
     if denied and _helper.arguments:
         _helper.send(denied, name)
     return denied
+
+
+def terminate(group: int, find: Callable[[], Sequence[psutil.Process]]) -> None:
+    """Send SIGTERM to a process group and to the groups of other processes.
+
+    A signal to a group also reaches the processes that its members are just creating, which a
+    search misses.
+
+    Args:
+        group: the process group, which gets the signal first.
+        find: searches for the other processes; it may also return members of the group.
+    """
+    _terminate_group(group)
+    processes = find()
+    for each in _groups_of(processes) - {group}:
+        _terminate_group(each)
+    send([each for each in processes if not _permitted(each, _probe)], "TERM")
 
 
 def why_denied() -> str:
@@ -74,9 +94,26 @@ def why_denied() -> str:
     return f"permission denied; kill_helper failed: {_helper.said or 'no effect'}"
 
 
-def _permitted(process: psutil.Process, name: str) -> bool:
+def _terminate_group(group: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGTERM)
+
+
+def _groups_of(processes: Sequence[psutil.Process]) -> set[int]:
+    groups = set()
+    for each in processes:
+        with suppress(ProcessLookupError):
+            groups.add(os.getpgid(each.pid))
+    return groups
+
+
+def _probe(process: psutil.Process) -> None:
+    process.send_signal(0)
+
+
+def _permitted(process: psutil.Process, signal_it: Callable[[psutil.Process], None]) -> bool:
     try:
-        process.kill() if name == "KILL" else process.terminate()
+        signal_it(process)
     except psutil.AccessDenied:
         return False
     except psutil.Error:  # it has ended

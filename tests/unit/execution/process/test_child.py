@@ -152,6 +152,15 @@ def test_an_interruption_sends_sigterm(sandbox: Sandbox, cause: Cause) -> None:
     assert sandbox.shell("echo ready; exec sleep 60") == Ended(None, "SIGTERM", cause)
 
 
+def test_a_process_that_is_being_started_gets_sigterm(sandbox: Sandbox) -> None:
+    sandbox.written.on_output = lambda: sandbox.interrupter.interrupt(Cause.STOPPED)
+    script = "echo ready; for number in $(seq 300); do sleep 60 & done; wait"
+    started = time.monotonic()
+    ended = sandbox.shell(script, Limits(None, kill_after=60))
+    assert ended == Ended(None, "SIGTERM", Cause.STOPPED)
+    assert time.monotonic() - started < 30
+
+
 @pytest.mark.parametrize("cause", INTERRUPTIONS)
 def test_a_program_that_ignores_an_interruption_is_killed(sandbox: Sandbox, cause: Cause) -> None:
     sandbox.written.on_output = lambda: sandbox.interrupter.interrupt(cause)
