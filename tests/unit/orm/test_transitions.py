@@ -302,9 +302,8 @@ def test_two_first_claims_at_once_move_the_pace_by_two_intervals(
         application = app(f"app-{number}", rate=Rate(1, 3600.0))
         runs = accept_runs(each_database, application, f"{number}-1", f"{number}-2")
         due(each_database)
-        before = time.time()
         at_once(*(partial(claim, run, application) for run in runs))
-        assert before + 7200 <= free_at(each_database) <= time.time() + 7200
+        assert free_at(each_database) == pytest.approx(each_database.now() + 7200, abs=60)
         change(each_database, "DELETE FROM pace")
 
 
@@ -426,7 +425,7 @@ def test_a_run_that_is_lost_often_waits_longer(
 ) -> None:
     # Otherwise a run that takes its whole worker down would end all others, again and again.
     run = interrupt(database, *["loss"] * losses)
-    assert run.due == pytest.approx(time.time() + delay, abs=5)
+    assert run.due == pytest.approx(time.time() + delay, abs=29)
 
 
 @pytest.mark.parametrize(("elapsed", "status"), [(3500, "failed"), (3700, "queued")])
@@ -452,7 +451,7 @@ def test_a_release_by_an_orphan_is_a_loss(database: orm.Database) -> None:
         assert view(database, uuid).losses == number
     run = view(database, uuid)
     assert (run.status, run.crashes) == ("queued", 0)
-    assert run.due == pytest.approx(time.time() + 60, abs=5)
+    assert run.due == pytest.approx(time.time() + 60, abs=29)
 
 
 def test_a_loss_cancels_a_run_with_a_requested_cancel(database: orm.Database) -> None:
