@@ -2,7 +2,6 @@
 
 import random
 import socket
-from contextlib import suppress
 from typing import Final
 
 HOST: Final = "127.0.0.1"
@@ -11,16 +10,29 @@ HOST: Final = "127.0.0.1"
 # server could otherwise get the server's port as its own, and connect to itself.
 _RANGE: Final = range(20_000, 30_000)
 
+_reservations: Final[list[socket.socket]] = []
+"""UDP sockets that keep other processes from choosing the ports of this one, as long as it lives.
+
+A port is chosen some time before its server listens, and its server may stop and start again.
+"""
+
 _random: Final = random.SystemRandom()  # pytest plugins seed the global generator
 
 
 def free_port() -> int:
-    """Return a port that no process listens on."""
+    """Return a port that no process listens on, and that no other call has returned."""
     while True:
         port = _random.choice(_RANGE)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind((HOST, port))
-            return port
+        reservation = socket.socket(type=socket.SOCK_DGRAM)
+        with socket.socket() as probe:
+            try:
+                reservation.bind((HOST, port))
+                probe.bind((HOST, port))
+            except OSError:
+                reservation.close()
+                continue
+        _reservations.append(reservation)
+        return port
 
 
 def listens(port: int) -> bool:
