@@ -119,7 +119,9 @@ class MariaDB(ProcessServer):
 
     def _options(self) -> list[str]:
         user = ["--user=root"] if os.geteuid() == 0 else []
-        return [*user, f"--datadir={self.folder / 'data'}"]
+        # In a shared folder, a server that starts removes the temporary tables of the others.
+        temporary = f"--tmpdir={self.folder}"
+        return [*user, f"--datadir={self.folder / 'data'}", temporary]
 
 
 class SQLite(FileServer):
