@@ -13,8 +13,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Self
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.errors import DatabaseBusyError, DatabaseUnavailableError, DispatcherError
@@ -37,6 +38,13 @@ REVOKED_WAIT: Final = 3.5
 
 A heartbeat that a lock held up extends the deadline by most of them, counted from its beginning;
 the next one must have ended by then, so this is more than twice LOCK_WAIT.
+"""
+
+_OUTAGE_WAIT: Final = REVOKED_WAIT / 2
+"""Seconds beyond a lease's length for which it is held while the database is down.
+
+A peer that has seen the lease's last stamp can only revoke it after its length, and takes its runs
+REVOKED_WAIT later.
 """
 
 _LAYOUT: Final = struct.Struct("=36sd")
@@ -97,7 +105,8 @@ class Heartbeat:
         self._watchdog: subprocess.Popen[bytes] | None = None
         self._pipe_reader, self._pipe_writer = os.pipe()
         os.set_blocking(self._pipe_writer, False)
-        self._outage_since: float | None = None
+        self._watched_since = 0.0  # no peer can have begun to count the lease's length before
+        self._outage: _Outage | None = None
         self._waiting = False
         pause = self._length / _BEATS
         self._thread = Periodic("heartbeat", self._beat, first=pause)
@@ -162,6 +171,7 @@ class Heartbeat:
                 self._register()
         except DatabaseBusyError as exc:
             self._wait_for_database(exc)
+            self._outage = None
             if self._lease.is_held(worker):
                 # The database works. A peer that revokes the lease needs the same lock, and
                 # recovery waits before it takes the runs.
@@ -170,15 +180,14 @@ class Heartbeat:
         except DatabaseUnavailableError as exc:
             retry = _RETRY if self._waiting else _SHORT_RETRY
             self._wait_for_database(exc)
-            self._outage_since = (self._outage_since or began) if exc.for_all else None
-            held = self._lease.is_held(worker)
-            if held and self._outage_since and began - self._outage_since > self._noticed:
-                self._extend(began)  # no other worker can have taken it
+            self._outage = _Outage.after(self._outage, began) if exc.for_all else None
+            if self._outage and self._lease.is_held(worker):
+                self._outlast(self._outage)
             return retry
         if self._waiting:
             emit("heartbeat.resumed", WARNING, worker=self._lease.worker)
         self._waiting = False
-        self._outage_since = None
+        self._outage = None
         self._extend(began)
         return self._length / _BEATS
 
@@ -199,7 +208,14 @@ class Heartbeat:
         self._lease.set(worker, 0.0)
 
     def _extend(self, began: float) -> None:
+        self._watched_since = began
         self._set_deadline(began + self._length * (1 - _MARGIN))
+
+    def _outlast(self, outage: "_Outage") -> None:
+        """Hold the lease for as long as no other worker can have taken its runs."""
+        if outage.last - outage.first > self._noticed:
+            self._watched_since = outage.previous  # whoever watches the lease starts over
+        self._set_deadline(self._watched_since + self._length + _OUTAGE_WAIT)
 
     def _set_deadline(self, deadline: float) -> None:
         deadline = max(deadline, self._lease.deadline)
@@ -219,6 +235,26 @@ class Heartbeat:
             env={**os.environ, WORKER_MARK: "watchdog"},  # not part of any application
             pass_fds=() if sys.platform == "win32" else (self._lock.fileno(),),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Outage:
+    """An outage of the database: the times at which the heartbeat found it down.
+
+    Attributes:
+        first: at the beginning.
+        previous: the time before the last one.
+        last: most recently.
+    """
+
+    first: float
+    previous: float
+    last: float
+
+    @classmethod
+    def after(cls, known: Self | None, began: float) -> Self:
+        """Return the outage after one more try."""
+        return cls(began, began, began) if known is None else cls(known.first, known.last, began)
 
 
 def max_gap(length: float) -> float:
