@@ -1,10 +1,12 @@
 """Fixtures for all tests: sites, brokers and databases."""
 
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from harness import Site
 from harness.queues import delete_queue
@@ -22,6 +24,13 @@ SERVERS: dict[str, set[str]] = {
     "own_redis": set(),
 }
 """Fixtures that need a server, with the parameters for which they do not."""
+
+
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")  # the machine also runs the other tests
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what is in its background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the processes under test inherit it
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,7 +18,7 @@ import click
 import pytest
 import yaml
 
-from harness import Site, http, wait_until
+from harness import DEADLINE, Site, http, wait_until
 from pacifica.dispatcher import adapters, applications, cli, config, rest, rules
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,7 +101,7 @@ class Reader:
         """Stop the web tier with Ctrl-C, and check that its port is closed."""
         if self._web is not None:
             os.killpg(self._web.pid, signal.SIGINT)
-            self._web.wait(45)  # gunicorn allows its workers 30 s
+            self._web.wait(DEADLINE)  # gunicorn allows its workers 30 s
             with pytest.raises(OSError, match="refused"):
                 http(self._site.url)
         self._web = None
@@ -142,7 +142,7 @@ class Reader:
             return printed[-1] == shown
 
         try:
-            wait_until(matches, command, timeout=15)
+            wait_until(matches, command)
         except AssertionError as exc:
             raise AssertionError(f"{exc}; printed\n{printed[-1]}\nexpected\n{shown}") from exc
 
@@ -152,7 +152,7 @@ class Reader:
         environment = {
             **os.environ,
             "PATH": self._path,
-            "PYTEST_ADDOPTS": "--collect-only -q",
+            "PYTEST_ADDOPTS": "--collect-only -q --ignore=tests/unit --ignore=tests/integration",
             "DISPATCHER_URL": self._site.url,
         }
         return subprocess.run(
@@ -160,7 +160,7 @@ class Reader:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=DEADLINE,
             check=False,
         )
 
@@ -227,7 +227,7 @@ def samples() -> Iterator[tuple[str, str]]:
 def test_every_configuration_shown_is_valid(site: Site, text: str) -> None:
     site.configure(text)
     process = site.start(sys.executable, "-m", "pacifica.dispatcher", "check")
-    assert process.wait(30) == 0, site.logs()
+    assert process.wait(DEADLINE) == 0, site.logs()
 
 
 def documented(section: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The chaos suite as a program: it cleans up when it is interrupted."""
 
+import asyncio
 import signal
 import sys
 import uuid
@@ -9,9 +10,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from harness import wait_until
+from harness import DEADLINE, wait_until
 from harness.databases import PgBouncer, PostgreSQL
-from harness.processes import environment, launch, marked
+from harness.processes import environment, kill_marked, launch, marked
 from tests.servers import absent
 
 INTERRUPTED = 130
@@ -39,7 +40,11 @@ def test_nothing_is_left_of_an_interrupted_suite(
     variables = environment(CHAOS_TEST=mark, TMPDIR=str(folder), PYTHONPATH=str(Path.cwd()))
     command = [sys.executable, "-m", "chaos", "--broker", "files", "--database", "postgres"]
     suite = launch(command, tmp_path, log, variables)
-    wait_until(lambda: len(marked(CHAOS_TEST=mark)) >= processes, "the suite's processes", 90)
-    suite.send_signal(number)
-    assert suite.wait(60) == INTERRUPTED, log.read_text()
-    assert not marked(CHAOS_TEST=mark)
+    try:
+        wait_until(lambda: len(marked(CHAOS_TEST=mark)) >= processes, "the suite's processes", 150)
+        suite.send_signal(number)
+        assert suite.wait(DEADLINE) == INTERRUPTED, log.read_text()
+        assert not marked(CHAOS_TEST=mark)
+    finally:
+        asyncio.run(kill_marked(CHAOS_TEST=mark))
+        suite.wait()
