@@ -4,9 +4,10 @@ from harness.client import Response, http
 from harness.ports import free_port, listens
 from harness.proxy import Proxy
 from harness.tiers import PROGRAM, Site
-from harness.waiting import DeadlineError, until, wait_until
+from harness.waiting import DEADLINE, DeadlineError, until, wait_until
 
 __all__ = [
+    "DEADLINE",
     "PROGRAM",
     "DeadlineError",
     "Proxy",

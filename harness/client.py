@@ -5,9 +5,9 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from email.message import Message
-from typing import Any, Final
+from typing import Any
 
-_TIMEOUT: Final = 30.0
+from harness.waiting import DEADLINE
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def http(
     return send(request)
 
 
-def send(request: urllib.request.Request, timeout: float = _TIMEOUT) -> Response:
+def send(request: urllib.request.Request, timeout: float = DEADLINE) -> Response:
     """Send a prepared request.
 
     Raises:

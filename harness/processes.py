@@ -10,11 +10,10 @@ from typing import Any, Final
 
 import psutil
 
-from harness.waiting import until
+from harness.waiting import DEADLINE, until
 
 _DEAD: Final = frozenset({psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
 _OVERRIDES: Final = ("DISPATCHER_", "PEEWEE_URL", "BROKER_URL")
-_STOP_TIMEOUT: Final = 20.0
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -53,7 +52,7 @@ def ending(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]
     finally:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_TIMEOUT)
+            process.wait(DEADLINE)
         kill_session(process)
 
 
@@ -112,4 +111,4 @@ async def kill_marked(**marks: str) -> None:
                 process.kill()
         return not found
 
-    await until(none_is_left, f"the end of the processes of {marks}", 20.0)
+    await until(none_is_left, f"the end of the processes of {marks}", DEADLINE)

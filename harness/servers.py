@@ -13,10 +13,7 @@ from typing import ClassVar, Final
 
 from harness.ports import free_port, listens
 from harness.processes import launch
-from harness.waiting import until
-
-_START_TIMEOUT: Final = 60.0
-_STOP_TIMEOUT: Final = 30.0
+from harness.waiting import DEADLINE, until
 
 _RABBITMQ: Final = "/usr/lib/rabbitmq/bin"
 _DIRECTORIES: Final = (
@@ -129,7 +126,7 @@ class ProcessServer(Server):
                 self._process = self.spawn(self.command())
             return listens(self.port)
 
-        await until(is_up, f"{type(self).__name__}, see {self.folder}", _START_TIMEOUT)
+        await until(is_up, f"{type(self).__name__}, see {self.folder}", DEADLINE)
 
     async def stop(self, number: signal.Signals) -> None:
         """Stop it with a signal and wait until it has ended."""
@@ -138,7 +135,7 @@ class ProcessServer(Server):
             return
         process.send_signal(number)
         what = f"the end of {process.args!r}"
-        await until(lambda: process.poll() is not None, what, _STOP_TIMEOUT)
+        await until(lambda: process.poll() is not None, what, DEADLINE)
         self._process = None
 
     def signal(self, number: signal.Signals) -> None:
@@ -152,7 +149,7 @@ class ProcessServer(Server):
         Raises:
             UnavailableError: the program failed.
         """
-        code = self.spawn(command).wait(_START_TIMEOUT)
+        code = self.spawn(command).wait(DEADLINE)
         if code:
             raise UnavailableError(f"{command[0]} exited with {code}: {self._log.read_text()}")
 

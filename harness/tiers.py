@@ -12,7 +12,7 @@ from typing import Any, Final
 from harness.client import Response, http
 from harness.ports import HOST, free_port
 from harness.processes import environment, kill_session, launch
-from harness.waiting import DeadlineError, wait_until
+from harness.waiting import DEADLINE, DeadlineError, wait_until
 
 PROGRAM: Final = (sys.executable, "-m", "pacifica.dispatcher")
 
@@ -122,7 +122,7 @@ class Site:
         """Fetch the status of an event."""
         return http(f"{self.url}/status/{uuid}").json
 
-    def wait_status(self, uuid: str, *wanted: str, timeout: float = 30.0) -> Any:  # noqa: ANN401
+    def wait_status(self, uuid: str, *wanted: str, timeout: float = DEADLINE) -> Any:  # noqa: ANN401
         """Wait until an event has one of the wanted statuses."""
 
         def reached() -> Any:  # noqa: ANN401 - JSON

@@ -7,6 +7,12 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+DEADLINE = 60.0
+"""Seconds after which something that should happen at once counts as failed.
+
+It costs time only when something is wrong, and a machine that runs other tests may be slow.
+"""
+
 
 class DeadlineError(AssertionError):
     """A condition did not become true in time."""
@@ -15,7 +21,7 @@ class DeadlineError(AssertionError):
 def wait_until(
     condition: Callable[[], T],
     what: str = "the condition",
-    timeout: float = 30.0,
+    timeout: float = DEADLINE,
     longest: float = 0.2,
 ) -> T:
     """Wait until a condition is true; return its value.

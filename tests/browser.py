@@ -18,6 +18,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from harness import DEADLINE
 from tests.servers import absent
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ class Browser:
         """Load a URL."""
         self.driver.get(url)
 
-    def wait(self, condition: Callable[[], T], subject: str, timeout: float = 30.0) -> T:
+    def wait(self, condition: Callable[[], T], subject: str, timeout: float = DEADLINE) -> T:
         """Wait until a condition returns something true, and return it."""
         # The page may replace an element while it is being examined.
         changing = (WebDriverException,)

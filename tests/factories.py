@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness import wait_until
+from harness import DEADLINE, wait_until
 from pacifica.dispatcher import events, orm
 from pacifica.dispatcher.applications import Application
 from pacifica.dispatcher.applications.command_template import CommandTemplate
@@ -18,9 +18,6 @@ from pacifica.dispatcher.events import Event, Json
 from pacifica.dispatcher.execution.handles import local_handle
 
 T = TypeVar("T")
-
-DEADLINE = 10.0
-"""Timeout in seconds for a thread or an event."""
 
 Start = Callable[..., subprocess.Popen[bytes]]
 """The type of the `start` fixture."""
@@ -71,7 +68,7 @@ def wait_executed(pid: int) -> None:
             return bool(environment) or state == b"Z"
         return True
 
-    wait_until(executed, f"process {pid} to execute", timeout=DEADLINE)
+    wait_until(executed, f"process {pid} to execute")
 
 
 def make_event(number: object = 1, /, **members: Json) -> Event:

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from harness import PROGRAM, Site, http, wait_until
+from harness import DEADLINE, PROGRAM, Site, http, wait_until
 from harness.processes import environment
 
 _CONFIG = """
@@ -51,7 +51,7 @@ def run(site: Site, *arguments: str) -> str:
         stderr=subprocess.STDOUT,
         text=True,
         check=True,
-        timeout=30,
+        timeout=DEADLINE,
     )
     return done.stdout
 
@@ -89,7 +89,7 @@ def test_runs_of_a_renamed_application_are_named_cancelled_and_replayed(configur
     configured.start_worker()
     wait_until(lambda: reasons(configured) == {"new": "unknown to workers"}, "the reason")
     configured.processes[0].terminate()
-    configured.processes[0].wait(30)
+    configured.processes[0].wait(DEADLINE)
     configured.start_web()
     assert reasons(configured) == {"new": "not configured"}
     assert "runs.orphaned application=new number=1" in configured.logs()

@@ -22,7 +22,7 @@ from cloudevents.core.v1.event import CloudEvent
 from cloudevents.v1 import conversion as sdk1
 from cloudevents.v1.http import CloudEvent as CloudEventOfV1
 
-from harness import Response, Site
+from harness import DEADLINE, Response, Site
 from harness import http as ask
 from pacifica.dispatcher import events
 from tests.servers import absent
@@ -321,7 +321,7 @@ FIELDS = b"ce-specversion: 1.0\r\nce-type: t\r\nce-source: /s\r\nce-id: 1\r\n"
     ],
 )
 def test_an_invalid_request_is_refused(server: Site, request_: bytes, status: int) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE) as connection:
         connection.sendall(request_)
         with http.client.HTTPResponse(connection) as response:
             response.begin()

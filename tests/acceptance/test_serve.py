@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from harness import PROGRAM, Proxy, Site, free_port, http, wait_until
+from harness import DEADLINE, PROGRAM, Proxy, Site, free_port, http, wait_until
 from harness.brokers import Redis
 from harness.processes import environment
 from harness.servers import running
@@ -49,7 +49,7 @@ def command(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=site.folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE,
         check=False,
     )
 
@@ -69,7 +69,7 @@ def test_all_configuration_errors_at_once(site: Site, arguments: list[str]) -> N
 
 def test_a_worker_refuses_a_bad_configuration(site: Site) -> None:
     site.configure("[worker]\nstop_grace = soon\n")
-    assert site.start_worker().wait(30) == 2
+    assert site.start_worker().wait(DEADLINE) == 2
     assert "[worker] stop_grace: must be a duration" in site.logs()
     assert "Traceback" not in site.logs()
 
@@ -80,7 +80,7 @@ def test_an_unavailable_database_is_retried(site: Site, tier: list[str]) -> None
     site.configure(CONFIG.format(broker_url=broker_url, queue="none", grace="1s"))
     url = f"postgresql://nobody:secret@127.0.0.1:{free_port()}/none"
     process = site.start(*tier, PEEWEE_URL=url)
-    assert process.wait(30) == 1
+    assert process.wait(DEADLINE) == 1
     assert site.logs().count(" unavailable: ") == 3
     assert "secret" not in site.logs()
     assert "Traceback" not in site.logs()
@@ -93,7 +93,7 @@ def test_options_of_the_web_tier(site: Site) -> None:
     wait_until(lambda: f"http://127.0.0.2:{site.port}/" in site.logs(), "the web tier")
     assert http(f"http://127.0.0.2:{site.port}/health/ready").status == 200
     process.terminate()
-    assert process.wait(30) == 0, site.logs()
+    assert process.wait(DEADLINE) == 0, site.logs()
 
 
 def test_a_cherrypy_configuration_has_precedence(site: Site) -> None:
@@ -117,7 +117,7 @@ def test_several_web_processes_and_workers(site: Site, rabbitmq_url: str, queue:
     for process in processes:
         process.terminate()
     for process in processes:
-        assert process.wait(30) == 0, site.logs()
+        assert process.wait(DEADLINE) == 0, site.logs()
 
 
 def test_gunicorn_with_several_processes(site: Site, rabbitmq_url: str, queue: str) -> None:
@@ -131,7 +131,7 @@ def test_gunicorn_with_several_processes(site: Site, rabbitmq_url: str, queue: s
     for uuid in [site.post(type="true").json["uuid"] for _ in range(10)]:
         assert site.wait_status(uuid, "succeeded", "failed")["status"] == "succeeded"
     process.terminate()
-    assert process.wait(30) == 0, site.logs()
+    assert process.wait(DEADLINE) == 0, site.logs()
     assert "Traceback" not in site.logs()
 
 
@@ -144,7 +144,7 @@ def test_a_worker_lets_running_applications_finish(
     uuid = site.post(type="nap", data=3).json["uuid"]
     site.wait_status(uuid, "running")
     worker.terminate()
-    assert worker.wait(30) == 0, site.logs()
+    assert worker.wait(DEADLINE) == 0, site.logs()
     [run] = site.status(uuid)["runs"]
     assert (run["status"], run["attempt"]) == ("succeeded", 1)
 
@@ -169,7 +169,7 @@ def test_events_wait_for_an_unavailable_broker(
         assert {each.status for each in during} == {202}
         proxy.up()
         for each in during:
-            found = site.wait_status(each.json["uuid"], "succeeded", "failed", timeout=60)
+            found = site.wait_status(each.json["uuid"], "succeeded", "failed")
             assert found["status"] == "succeeded"
     finally:
         proxy.down()
@@ -214,7 +214,7 @@ def test_the_web_tier_finishes_open_requests(site: Site) -> None:
         wait_until(lambda: len(statuses) > 50, "some responses")
         web.send_signal(signal.SIGTERM)
         list(posting)
-    assert web.wait(30) == 0, site.logs()
+    assert web.wait(DEADLINE) == 0, site.logs()
     assert set(statuses) == {202}
     site.port = free_port()
     site.start_web()
@@ -232,7 +232,7 @@ def test_a_hangup_stops_no_tier(
     process.send_signal(signal.SIGHUP)
     assert site.post(type="true").status == 202
     process.terminate()
-    assert process.wait(30) == 0, site.logs()
+    assert process.wait(DEADLINE) == 0, site.logs()
 
 
 def test_a_hangup_does_not_stop_a_worker(site: Site) -> None:

@@ -62,7 +62,7 @@ def test_a_lock_that_another_tool_holds_refuses_events_and_kills_nothing(
     go.unlink()
     assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
     assert "locked" in refused.json["detail"]
-    assert waited < 5.5
+    assert waited < 10
     assert (only_run(site, event)["status"], only_run(site, event)["attempt"]) == ("succeeded", 1)
 
 

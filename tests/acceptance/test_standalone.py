@@ -5,7 +5,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from harness import PROGRAM, Site, http, wait_until
+from harness import DEADLINE, PROGRAM, Site, http, wait_until
 
 CONFIG = """
 [worker]
@@ -38,7 +38,7 @@ def test_the_first_two_commands_of_the_readme(site: Site) -> None:
     assert f"{site.url}/" in printed
     assert f"curl -s {site.url}/dispatch/add/2/2" in printed
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0, site.logs()
+    assert process.wait(DEADLINE) == 0, site.logs()
     assert "Traceback" not in site.logs()
     assert "Fatal" not in site.logs()
 
@@ -60,7 +60,7 @@ def test_a_worker_that_refuses_to_run_ends_the_standalone(site: Site) -> None:
     assert worker
     site.configure("[worker]\nstop_grace = soon\n")
     os.kill(worker, signal.SIGKILL)
-    assert process.wait(30) == 2
+    assert process.wait(DEADLINE) == 2
     assert "[worker] stop_grace: must be a duration" in site.logs()
     assert "Worker refused to run (exit code 2); solve the problem that it" in site.logs()
 
@@ -79,7 +79,7 @@ def test_a_run_interrupted_by_a_stop_is_resumed(site: Site) -> None:
     uuid = site.post(type="nap").json["uuid"]
     site.wait_status(uuid, "running")
     process.terminate()
-    assert process.wait(30) == 0, site.logs()
+    assert process.wait(DEADLINE) == 0, site.logs()
     site.start_standalone()
     [run] = site.wait_status(uuid, "running")["runs"]
     assert run["attempt"] == 2
@@ -95,7 +95,7 @@ def test_a_port_in_use_is_reported(site: Site) -> None:
         cwd=site.folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE,
         check=False,
     )
     assert second.returncode == 1

@@ -12,7 +12,7 @@ import amqp
 import pytest
 import redis
 
-from harness import Site, http, wait_until
+from harness import DEADLINE, Site, http, wait_until
 from harness.brokers import RabbitMQ, Redis
 from harness.ports import HOST
 from harness.servers import ProcessServer, program, running
@@ -117,7 +117,7 @@ def test_the_rights_in_the_reference_are_enough(site: Site, own_redis: Redis) ->
     worker = site.start_worker()
     site.wait_status(site.post(type="hello").json["uuid"], "succeeded")
     worker.terminate()
-    assert worker.wait(40) == 0
+    assert worker.wait(DEADLINE) == 0
     assert "waiting" not in site.logs()
 
 
@@ -127,7 +127,7 @@ def test_a_worker_without_the_rights_to_its_keys_does_not_start(
 ) -> None:
     keys = [each for each in RIGHTS if each != missing]
     site.configure(CONFIG.format(url=restricted_url(own_redis, keys)))
-    assert site.start_worker().wait(30) == 2
+    assert site.start_worker().wait(DEADLINE) == 2
     assert "Broker refused access: " in site.logs()
     assert "Traceback" not in site.logs()
 
@@ -142,7 +142,7 @@ def test_both_tiers_end_while_their_broker_is_frozen(site: Site, own_redis: Redi
         for process in (web, worker):
             process.terminate()
         for process in (web, worker):
-            assert process.wait(40) == 0, site.logs()
+            assert process.wait(DEADLINE) == 0, site.logs()
     finally:
         own_redis.signal(signal.SIGCONT)
 
@@ -162,7 +162,7 @@ def test_both_tiers_say_that_rabbitmq_is_blocked_and_can_be_stopped(
         for process in (web, worker):
             process.terminate()
         for process in (web, worker):
-            assert process.wait(40) == 0, site.logs()
+            assert process.wait(DEADLINE) == 0, site.logs()
     finally:
         control("set_vm_memory_high_watermark", "0.6")
 
@@ -246,7 +246,7 @@ def test_a_queue_with_other_arguments_is_named(site: Site, own_rabbitmq: RabbitM
         broker.send(RUN, "")
     site.configure(CONFIG.format(url=url).replace("[worker]", "queue = taken\n[worker]"))
     worker = site.start_worker()
-    assert worker.wait(30) == 2
+    assert worker.wait(DEADLINE) == 2
     assert "Queue declared differently" in site.logs()
     assert "Traceback" not in site.logs()
 
@@ -257,5 +257,5 @@ def test_a_worker_whose_password_is_refused_does_not_start(
 ) -> None:
     site.configure(CONFIG.format(url=own_rabbitmq.url.replace("guest:guest", user)))
     worker = site.start_worker()
-    assert worker.wait(30) == 2
+    assert worker.wait(DEADLINE) == 2
     assert "Broker refused access" in site.logs()

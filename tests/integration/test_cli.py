@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from harness import PROGRAM, Proxy, Site, http, wait_until
+from harness import DEADLINE, PROGRAM, Proxy, Site, http, wait_until
 
 CONFIG = """
 [worker]
@@ -53,7 +53,7 @@ def call(site: Site, *arguments: str, stdin: str = "") -> "subprocess.CompletedP
         env=environment(site),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE,
         check=False,
     )
 
@@ -192,12 +192,12 @@ def test_a_wait_survives_a_restart_of_the_server(site: Site, start_command: Star
     uuid = send_event(site, "greet", "--data", '{"name": "x"}')
     waiting = start_command("status", uuid, "--wait")
     web.terminate()
-    web.wait(30)
+    web.wait(DEADLINE)
     assert waiting.stderr
     message = waiting.stderr.readline()
     assert message == f"{site.url} does not respond: Connection refused; retrying for 60 s\n"
     site.start_standalone()
-    stdout, stderr = waiting.communicate(timeout=60)
+    stdout, stderr = waiting.communicate(timeout=DEADLINE)
     assert (waiting.returncode, stderr) == (0, "")
     assert stdout.startswith(f"{uuid}  succeeded\n")
 
@@ -208,7 +208,7 @@ def test_ctrl_c_exits_with_130(running: Site, start_command: Start, command: lis
     running.wait_status(uuid, "running")
     process = start_command(*command, uuid)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=DEADLINE)
     assert (process.returncode, "Traceback" in stderr) == (130, False)
 
 
@@ -225,7 +225,7 @@ def test_a_closed_pipe_ends_a_command_quietly(site: Site) -> None:
             env=environment(site, JSON=option),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=DEADLINE,
             check=False,
         )
         assert (len(done.stdout.splitlines()), done.stderr) == (2, "")
@@ -239,7 +239,7 @@ def test_characters_missing_in_an_encoding_are_escaped(site: Site) -> None:
         [*PROGRAM, "events"],
         env=environment(site, PYTHONIOENCODING="latin-1"),
         capture_output=True,
-        timeout=60,
+        timeout=DEADLINE,
         check=True,
     )
     assert "\\u6f22ü" in done.stdout.decode("latin-1")
@@ -256,7 +256,7 @@ def test_only_terminals_get_colours(site: Site, no_color: str, colours: bool) ->
         [*PROGRAM, "events"],
         env=environment(site, NO_COLOR=no_color, TERM="xterm"),
         stdout=child,
-        timeout=60,
+        timeout=DEADLINE,
         check=True,
     )
     os.close(child)
@@ -274,7 +274,7 @@ def test_raw_output_is_refused_on_a_terminal(site: Site) -> None:
         env=environment(site),
         stdout=child,
         stderr=subprocess.PIPE,
-        timeout=60,
+        timeout=DEADLINE,
         check=False,
     )
     os.close(child)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Site, http, wait_until
+from harness import DEADLINE, Site, http, wait_until
 
 HOUR = 3600.0
 AHEAD = str(HOUR)
@@ -84,12 +84,12 @@ def test_times_that_a_wrong_clock_has_left_are_corrected(clocks: Site, tmp_path:
     first = str(clocks.post().json["uuid"])
     clocks.wait_status(first, "retrying")
     worker.terminate()
-    worker.wait(30)
+    worker.wait(DEADLINE)
     second = str(clocks.post().json["uuid"])
     web.terminate()
-    web.wait(30)
+    web.wait(DEADLINE)
     clocks.start_web()
     clocks.start_worker()
-    clocks.wait_status(first, "succeeded", timeout=45)
-    clocks.wait_status(second, "succeeded", timeout=45)
+    clocks.wait_status(first, "succeeded")
+    clocks.wait_status(second, "succeeded")
     assert "times.corrected" in clocks.logs()

@@ -16,10 +16,14 @@ import psutil
 import psycopg
 import pytest
 
-from harness import Proxy, Site, http, wait_until
+from harness import DEADLINE, Proxy, Site, http, wait_until
 from harness.processes import alive, pool_of
 from harness.servers import running
+from pacifica.dispatcher.worker.lease import REVOKED_WAIT
 from tests.servers import RABBITMQ, private, proxied
+
+PROMPT = 30.0
+"""Seconds for what takes a few on an idle machine; without what is tested, it would take more."""
 
 CONFIG = """
 [database]
@@ -30,7 +34,7 @@ broker_url = {broker_url}
 queue = {queue}
 
 [worker]
-lease = 5s
+lease = {lease}
 
 [application:note]
 exact.type = note
@@ -63,10 +67,12 @@ retry_exit_codes = 75
 class Lab(Site):
     """A site whose application `note` records its process ids."""
 
-    def set_up(self, **settings: str) -> None:
-        """Configure the site with a `broker_url`, a `database_url` and a `queue`."""
-        text = CONFIG.format(folder=self.folder, **settings)
-        self.configure(text)
+    def set_up(self, *, lease: str = "60s", **settings: str) -> None:
+        """Configure the site with a `broker_url`, a `database_url` and a `queue`.
+
+        Whatever a test waits for comes long before the end of the standard lease.
+        """
+        self.configure(CONFIG.format(folder=self.folder, lease=lease, **settings))
 
     def pids(self) -> list[int]:
         """Return the process ids of `note`, in starting order."""
@@ -96,6 +102,13 @@ def lab(site: Site, queue: str) -> Lab:
 
 
 @pytest.fixture
+def short_lease(lab: Lab, queue: str) -> None:
+    """Shortens the lease, for tests that wait for its end."""
+    url = "sqlite:///db.sqlite3"
+    lab.set_up(database_url=url, broker_url=RABBITMQ, queue=queue, lease="5s")
+
+
+@pytest.fixture
 def proxy() -> Iterator[Proxy]:
     """A proxy in front of a server; the test sets its target."""
     proxy = Proxy(0)
@@ -108,7 +121,7 @@ def pool_child_of(application: int) -> int:
     return int(psutil.Process(application).ppid())
 
 
-def test_the_run_of_a_killed_pool_process_is_resumed_within_three_seconds(lab: Lab) -> None:
+def test_the_run_of_a_killed_pool_process_is_resumed_at_once(lab: Lab) -> None:
     lab.start_web()
     lab.start_worker()
     event = lab.start_note(1)
@@ -116,7 +129,7 @@ def test_the_run_of_a_killed_pool_process_is_resumed_within_three_seconds(lab: L
     os.kill(pool_child_of(first), signal.SIGKILL)
     killed = time.monotonic()
     wait_until(lambda: len(lab.pids()) > 1, "the second attempt")
-    assert time.monotonic() - killed < 3
+    assert time.monotonic() - killed < PROMPT
     assert not alive(first)
     lab.wait_status(event, "succeeded")
     run = lab.only_run(event)
@@ -168,16 +181,17 @@ def test_a_poison_event_fails_without_affecting_others(lab: Lab) -> None:
     lab.wait_status(lab.start_note(0), "succeeded")
 
 
+@pytest.mark.usefixtures("short_lease")
 def test_trouble_with_workers_fails_no_run(lab: Lab) -> None:
     lab.start_web()
     worker = lab.start_worker()
-    event = lab.start_note(25)
+    event = lab.start_note(90)
 
     def interrupt(harm: Callable[[int], None]) -> subprocess.Popen[bytes]:
         before = len(lab.pids())
         harm(worker.pid)
         other = lab.start_worker()
-        wait_until(lambda: len(lab.pids()) > before, "the next attempt", timeout=30)
+        wait_until(lambda: len(lab.pids()) > before, "the next attempt")
         return other
 
     worker = interrupt(lambda pid: os.killpg(pid, signal.SIGKILL))
@@ -198,10 +212,10 @@ def test_a_signal_to_all_processes_of_a_worker_is_no_crash(
 ) -> None:
     lab.start_web()
     worker = lab.start_worker()
-    event = lab.start_note(20)
+    event = lab.start_note(90)
     os.killpg(worker.pid, number)
     lab.start_worker()
-    wait_until(lambda: len(lab.pids()) > 1, "the next attempt", timeout=30)
+    wait_until(lambda: len(lab.pids()) > 1, "the next attempt")
     assert lab.only_run(event)["crashes"] == 0
 
 
@@ -260,7 +274,7 @@ def test_a_run_whose_end_the_database_refuses_does_not_stay_running(
     refusal.end()
     ended = time.monotonic()
     lab.wait_status(event, "succeeded")
-    assert time.monotonic() - ended < 5
+    assert time.monotonic() - ended < PROMPT
     run = lab.only_run(event)
     assert (run["losses"], len(run["attempts"])) == (1, 2)
     assert run["attempts"][0]["error"] == "the worker could not record the outcome"
@@ -281,7 +295,7 @@ def test_a_run_that_could_not_be_claimed_gets_another_wakeup(
     refusal.execute("COMMIT")
     unlocked = time.monotonic()
     lab.wait_status(event, "succeeded")
-    assert time.monotonic() - unlocked < 5
+    assert time.monotonic() - unlocked < PROMPT
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["main process", "all processes"])
@@ -310,6 +324,7 @@ def separate_config(lab: Lab) -> str:
     return str(other)
 
 
+@pytest.mark.usefixtures("short_lease")
 def test_the_runs_of_a_dead_worker_are_recovered_after_its_lease(lab: Lab) -> None:
     lab.start_web()
     worker = lab.start_worker()
@@ -319,15 +334,16 @@ def test_the_runs_of_a_dead_worker_are_recovered_after_its_lease(lab: Lab) -> No
     os.killpg(worker.pid, signal.SIGKILL)
     killed = time.monotonic()
     wait_until(lambda: len(lab.pids()) > 1, "the second attempt")
-    assert time.monotonic() - killed < 20
+    assert time.monotonic() - killed < PROMPT
     assert not alive(first)
     lab.wait_status(event, "succeeded")
 
 
+@pytest.mark.usefixtures("short_lease")
 def test_a_frozen_worker_loses_its_run_and_records_nothing(lab: Lab) -> None:
     lab.start_web()
     worker = lab.start_worker()
-    event = lab.start_note(30)
+    event = lab.start_note(90)
     [first] = lab.pids()
     lab.start_worker(DISPATCHER_CONFIG=separate_config(lab))
     os.killpg(worker.pid, signal.SIGSTOP)
@@ -346,7 +362,7 @@ def test_a_frozen_worker_loses_its_run_and_records_nothing(lab: Lab) -> None:
     lab.wait_status(lab.start_note(0), "succeeded")
 
 
-def test_a_running_attempt_is_cancelled_within_two_seconds(lab: Lab) -> None:
+def test_a_running_attempt_is_cancelled_at_once(lab: Lab) -> None:
     lab.start_web()
     lab.start_worker()
     event = lab.start_note(60)
@@ -354,7 +370,7 @@ def test_a_running_attempt_is_cancelled_within_two_seconds(lab: Lab) -> None:
     asked = time.monotonic()
     assert http(f"{lab.url}/runs/{run}/cancel", b"").status == 202
     lab.wait_status(event, "cancelled")
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - asked < PROMPT
     assert not alive(lab.pids()[0])
     assert http(f"{lab.url}/runs/{run}/retry", b"").status == 202
     wait_until(lambda: len(lab.pids()) == 2, "the retry")
@@ -418,7 +434,7 @@ def test_work_continues_when_the_broker_is_back(
     back = time.monotonic()
     for event in events:
         lab.wait_status(event, "succeeded")
-    assert time.monotonic() - back < 5
+    assert time.monotonic() - back < PROMPT
 
 
 @pytest.mark.parametrize("kind", ["postgres", "mysql"])
@@ -429,7 +445,7 @@ def test_runs_survive_a_database_outage_longer_than_a_lease(
         Path(name).chmod(0o755)  # the server may run as another user
         server = private(kind, Path(name))
         stack.enter_context(running(server))
-        lab.set_up(database_url=server.url, broker_url=RABBITMQ, queue=queue)
+        lab.set_up(database_url=server.url, broker_url=RABBITMQ, queue=queue, lease="5s")
         lab.start_web()
         lab.start_worker()
         stack.callback(lab.kill_all)  # before the server
@@ -456,15 +472,15 @@ def test_a_worker_whose_proxy_refuses_it_ends_its_application_in_time(
     lab: Lab, queue: str, postgres_url: str
 ) -> None:
     with proxied(postgres_url) as (proxy, url):
-        lab.set_up(database_url=url, broker_url=RABBITMQ, queue=queue)
+        lab.set_up(database_url=url, broker_url=RABBITMQ, queue=queue, lease="10s")
         lab.start_web()
         lab.start_worker()
-        event = lab.start_note(6)
+        event = lab.start_note(20)
         [pid] = lab.pids()
         proxy.down()
         cut = time.monotonic()
         wait_until(lambda: not alive(pid), "the end of the application")
-        assert time.monotonic() - cut < 5, "another host may have started the next attempt"
+        assert time.monotonic() - cut < 10 + REVOKED_WAIT, "another host may have taken the run"
         proxy.up()
         lab.wait_status(event, "succeeded")
         run = lab.only_run(event)
@@ -482,5 +498,5 @@ def test_files_of_a_dead_worker_are_removed(lab: Lab) -> None:
     runs = lab.folder / "runs"
     wait_until(lambda: len(list(runs.glob("*.lock"))) == 1, "recovery to find the dead worker")
     second.terminate()
-    second.wait(30)
+    second.wait(DEADLINE)
     wait_until(lambda: not list(runs.iterdir()), "an empty folder")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Site
+from harness import DEADLINE, Site
 
 CONFIG = """
 [celery]
@@ -90,7 +90,7 @@ def test_a_user_without_home_and_name_can_run_all_tiers(site: Site) -> None:
 )
 def test_pools_that_cannot_work_are_refused(site: Site, options: list[str], problem: str) -> None:
     site.configure(CONFIG.format(folder=site.folder))
-    assert site.start_worker(*options).wait(30) == 2
+    assert site.start_worker(*options).wait(DEADLINE) == 2
     assert problem in site.logs()
     assert "Traceback" not in site.logs()
 
@@ -113,7 +113,7 @@ def gunicorn(site: Site, *options: str) -> list[str]:
 
 def test_an_application_that_is_loaded_in_advance_is_refused(site: Site) -> None:
     site.configure(CONFIG.format(folder=site.folder))
-    assert site.start(*gunicorn(site, "-w", "2", "--preload")).wait(30) == 2
+    assert site.start(*gunicorn(site, "-w", "2", "--preload")).wait(DEADLINE) == 2
     assert "Unsupported WSGI server: it loads the application in one process" in site.logs()
     assert "Traceback" not in site.logs()
 
@@ -127,12 +127,12 @@ def test_servers_that_work(site: Site, kind: tuple[str, ...]) -> None:
         posted = site.post(type="hello", id=str(number)).json
         assert site.status(posted["uuid"])["event"]["id"] == str(number)
     server.terminate()
-    assert server.wait(30) == 0
+    assert server.wait(DEADLINE) == 0
 
 
 def test_gunicorn_ends_if_the_application_cannot_be_loaded(site: Site) -> None:
     site.configure("[celery]\nbroker_url = nonsense\n")
     # If a second process fails while gunicorn ends, gunicorn itself shows a traceback.
-    assert site.start(*gunicorn(site, "-w", "1")).wait(30) == 4
+    assert site.start(*gunicorn(site, "-w", "1")).wait(DEADLINE) == 4
     assert "config.ini: [celery] broker_url: must be a URL" in site.logs()
     assert "Traceback" not in site.logs()

@@ -82,7 +82,7 @@ def test_a_worker_starts_despite_a_frozen_one_of_the_same_name(
     first.send_signal(signal.SIGSTOP)
     site.start_worker("-n", f"{queue}@%h")
     uuid = http(f"{site.url}/dispatch/add/2/2").text
-    assert site.wait_status(uuid, "succeeded", timeout=60)["result"] == 4
+    assert site.wait_status(uuid, "succeeded")["result"] == 4
 
 
 def test_other_celery_programs_on_the_broker_are_ignored(

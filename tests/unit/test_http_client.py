@@ -17,6 +17,7 @@ import pytest
 import requests
 import trustme
 
+from harness import DEADLINE
 from pacifica.dispatcher import http_client
 
 Behaviour = Callable[[socket.socket], None]
@@ -37,7 +38,7 @@ def peer(behave: Behaviour, connections: int = 1) -> Iterator[str]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"127.0.0.1:{listener.getsockname()[1]}"
-        thread.join(10)
+        thread.join(DEADLINE)
         assert not thread.is_alive()
 
 
@@ -125,11 +126,11 @@ def test_a_reset_before_tls_leaves_no_socket_open(
 
     def wrap_late(*arguments: Any, **named: Any) -> ssl.SSLSocket:  # noqa: ANN401 - those of wrap_socket
         connected.set()
-        assert was_reset.wait(5)
+        assert was_reset.wait(DEADLINE)
         return wrap(*arguments, **named)
 
     def reset(connection: socket.socket) -> None:
-        assert connected.wait(5)
+        assert connected.wait(DEADLINE)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
         was_reset.set()

@@ -4,9 +4,8 @@ import threading
 
 import pytest
 
-from harness import wait_until
+from harness import DEADLINE, wait_until
 from pacifica.dispatcher.periodic import Periodic
-from tests.factories import DEADLINE
 
 FOREVER = 3600.0
 
@@ -35,9 +34,9 @@ def test_a_waiting_thread_is_woken() -> None:
 
     thread = Periodic("test", act)
     thread.start()
-    assert called.acquire(timeout=10)
+    assert called.acquire(timeout=DEADLINE)
     thread.wake()
-    assert called.acquire(timeout=10)
+    assert called.acquire(timeout=DEADLINE)
     thread.stop()
 
 
@@ -64,7 +63,7 @@ def test_a_stop_ends_a_pause() -> None:
 
     thread = Periodic("test", act)
     thread.start()
-    assert pausing.wait(10)
+    assert pausing.wait(DEADLINE)
     thread.stop()
 
 
@@ -83,7 +82,7 @@ def test_an_exception_is_logged_and_does_not_end_the_thread(
 
     thread = Periodic("test", act)
     thread.start()
-    assert again.wait(10)
+    assert again.wait(DEADLINE)
     thread.stop()
     assert "thread.failed thread=test" in caplog.text
 
@@ -115,7 +114,7 @@ def test_a_call_that_hangs_does_not_keep_it_from_stopping(
 
     thread = Periodic("test", act)
     thread.start()
-    assert hanging.wait(10)
+    assert hanging.wait(DEADLINE)
     thread.stop(within=0.05)
     assert "thread.left thread=test" in caplog.text
     end.set()

@@ -366,7 +366,6 @@ def test_no_interleaving_breaks_a_guarantee(database_url: str) -> None:
             stateful_step_count=50,
             derandomize=not EXAMPLES,
             database=None,
-            deadline=None,
             print_blob=False,
             suppress_health_check=list(HealthCheck),
         ),

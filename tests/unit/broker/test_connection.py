@@ -68,7 +68,7 @@ def test_a_broker_that_never_answers_is_given_up(
             with pytest.raises(BrokerUnavailableError):
                 act()
         broker.close()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_redis_is_used_again_once_it_is_no_replica(

@@ -11,9 +11,8 @@ import pytest
 from kombu import Connection, Consumer, Producer, Queue
 from kombu.asynchronous import Hub
 
-from harness import wait_until
+from harness import DEADLINE, wait_until
 from pacifica.dispatcher.broker import transports
-from tests.factories import DEADLINE
 
 MESSAGES = 1500
 
@@ -61,7 +60,7 @@ def test_every_message_is_received_once_and_complete(tmp_path: Path) -> None:
 
 
 def test_an_exchange_can_be_declared_concurrently(tmp_path: Path) -> None:
-    barrier = threading.Barrier(8, timeout=30)
+    barrier = threading.Barrier(8, timeout=DEADLINE)
 
     def bind(number: int) -> None:
         with connection(tmp_path) as binder:
@@ -198,7 +197,7 @@ def test_two_readers_receive_each_message_once(tmp_path: Path, read: Callable[..
             reader.run_once()
         return sum(len(reader.taken) for reader in readers) >= 50
 
-    wait_until(all_taken, timeout=DEADLINE)
+    wait_until(all_taken)
     taken = [int(body) for reader in readers for body in reader.taken]
     assert sorted(taken) == list(range(50))
 

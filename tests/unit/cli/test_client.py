@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 import trustme
 
-from harness import free_port
+from harness import DEADLINE, free_port
 from pacifica.dispatcher.cli.client import (
     Client,
     InvalidError,
@@ -153,7 +153,7 @@ def test_a_text_is_yielded_as_it_arrives() -> None:
             connection.recv(65536)
             connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             connection.sendall(b"4\r\none\xc3\r\n")
-            assert read.wait(10)
+            assert read.wait(DEADLINE)
             connection.sendall(b"2\r\n\xbc!\r\n0\r\n\r\n")
 
     thread = threading.Thread(target=serve)

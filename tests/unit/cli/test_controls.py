@@ -107,7 +107,8 @@ def filled(document: Any, text: str) -> Any:  # noqa: ANN401 - JSON
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @given(text=TEXTS)
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_no_control_character_is_printed(
     server: Server, command: list[str], options: list[str], text: str
@@ -122,7 +123,8 @@ def test_no_control_character_is_printed(
 
 @given(text=TEXTS)
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_no_control_character_is_printed_in_an_error(server: Server, text: str) -> None:
     errors = [{"pointer": text, "detail": text}]

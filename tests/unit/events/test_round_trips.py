@@ -4,7 +4,7 @@ import base64
 import json
 from urllib.parse import quote
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pacifica.dispatcher.events import ABSENT, Event, Json, parse_event, parse_request
@@ -71,8 +71,6 @@ DOCUMENTS = st.tuples(ATTRIBUTES, EXTENSIONS, PAYLOADS).map(
 HEADERS = st.tuples(ATTRIBUTES, st.dictionaries(NAMES, STRINGS, max_size=5)).map(
     lambda parts: {**parts[0], **parts[1]}
 )
-QUICK = settings(deadline=None)
-"""Without a deadline, as the machine may be busy."""
 
 
 def exact(value: object) -> str:
@@ -80,7 +78,6 @@ def exact(value: object) -> str:
     return repr(sorted(value.items())) if isinstance(value, dict) else repr(value)
 
 
-@QUICK
 @given(DOCUMENTS)
 def test_structured_mode_round_trip(document: dict[str, Json]) -> None:
     [event] = parse_request(STRUCTURED, json.dumps(document).encode()).events
@@ -89,7 +86,6 @@ def test_structured_mode_round_trip(document: dict[str, Json]) -> None:
     assert parse_event(event.sent) == event
 
 
-@QUICK
 @given(st.lists(DOCUMENTS, max_size=4))
 def test_batch_round_trip(documents: list[dict[str, Json]]) -> None:
     received = parse_request(BATCH, json.dumps(documents, indent=1).encode())
@@ -108,7 +104,6 @@ def binary(attributes: dict[str, str], body: bytes) -> Event:
     return event
 
 
-@QUICK
 @given(HEADERS, JSON)
 def test_binary_mode_with_json_round_trip(attributes: dict[str, str], data: Json) -> None:
     attributes["datacontenttype"] = "application/json"
@@ -117,7 +112,6 @@ def test_binary_mode_with_json_round_trip(attributes: dict[str, str], data: Json
     assert parse_event(event.sent) == event
 
 
-@QUICK
 @given(HEADERS, st.binary(min_size=1))
 def test_binary_mode_with_bytes_round_trip(attributes: dict[str, str], data: bytes) -> None:
     attributes["datacontenttype"] = "application/octet-stream"
@@ -127,7 +121,6 @@ def test_binary_mode_with_bytes_round_trip(attributes: dict[str, str], data: byt
     assert parse_event(event.sent) == event
 
 
-@QUICK
 @given(HEADERS, st.binary(min_size=1))
 def test_binary_mode_with_text_round_trip(attributes: dict[str, str], data: bytes) -> None:
     attributes["datacontenttype"] = "text/plain"

@@ -231,7 +231,7 @@ def at_once() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("at_once")
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     limit=st.integers(2, 40),
     writes=st.lists(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import PROGRAM
+from harness import DEADLINE, PROGRAM
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uses a POSIX shell")
 
@@ -37,7 +37,7 @@ def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run an application on the event."""
     command = [*PROGRAM, "run", "event.json", *options]
     return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, timeout=60
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=DEADLINE
     )
 
 
@@ -76,6 +76,6 @@ def test_ctrl_c_cancels_the_run(folder: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=DEADLINE)
     assert process.returncode == 1
     assert stderr == "slow failed: cancelled\n"

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import pytest
 
+from harness import DEADLINE
 from pacifica.dispatcher.events import Event, Json
 from tests.factories import make_event
 
@@ -150,7 +151,7 @@ def run(tmp_path: Path, home: Path, result: Path) -> Run:
             capture_output=True,
             encoding="utf-8",
             errors="surrogateescape",
-            timeout=30,
+            timeout=DEADLINE,
             check=False,
         )
 

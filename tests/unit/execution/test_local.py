@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness import wait_until
+from harness import DEADLINE, wait_until
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.execution.executor import Executor
 from pacifica.dispatcher.execution.handles import local_handle, local_pid
 from pacifica.dispatcher.execution.local import LocalExecutor
 from pacifica.dispatcher.execution.marks import marks
 from pacifica.dispatcher.execution.process import Life, StopRequest
-from tests.factories import DEADLINE, Start
+from tests.factories import Start
 
 WORKER = orm.new_uuid()
 RUN = orm.new_uuid()

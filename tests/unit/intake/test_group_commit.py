@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
+from harness import DEADLINE
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.errors import DatabaseUnavailableError
 from pacifica.dispatcher.intake.group_commit import GroupCommit
-from tests.factories import DEADLINE, apps, change, make_event
+from tests.factories import apps, change, make_event
 
 THREADS = 8
 
 
 def test_each_thread_gets_its_own_receipts(database: orm.Database) -> None:
     intake = GroupCommit(database)
-    barrier = Barrier(THREADS, timeout=30)
+    barrier = Barrier(THREADS, timeout=DEADLINE)
 
     def submit(thread: int) -> None:
         barrier.wait()
@@ -39,7 +40,7 @@ def test_each_thread_gets_its_own_receipts(database: orm.Database) -> None:
 
 def test_the_same_event_from_all_threads_is_stored_once(database: orm.Database) -> None:
     intake = GroupCommit(database)
-    barrier = Barrier(THREADS, timeout=30)
+    barrier = Barrier(THREADS, timeout=DEADLINE)
 
     def submit(_: int) -> orm.Accepted:
         barrier.wait()
@@ -56,7 +57,7 @@ def test_the_same_event_from_all_threads_is_stored_once(database: orm.Database) 
 def test_every_thread_fails_if_the_database_is_unavailable(tmp_path: Path) -> None:
     database = orm.Database(f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.sqlite3'}")
     intake = GroupCommit(database, timeout=0.1)
-    barrier = Barrier(THREADS, timeout=30)
+    barrier = Barrier(THREADS, timeout=DEADLINE)
 
     def submit(number: int) -> None:
         barrier.wait()
@@ -69,7 +70,7 @@ def test_every_thread_fails_if_the_database_is_unavailable(tmp_path: Path) -> No
 
 def test_no_thread_fails_because_of_the_events_of_another(database: orm.Database) -> None:
     intake = GroupCommit(database)
-    barrier = Barrier(THREADS, timeout=30)
+    barrier = Barrier(THREADS, timeout=DEADLINE)
 
     def submit(number: int) -> bool:
         barrier.wait()

@@ -15,12 +15,11 @@ from pathlib import Path
 import pytest
 from playhouse.migrations import Runner
 
-from harness import wait_until
+from harness import DEADLINE, wait_until
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.errors import DatabaseUnavailableError, DatabaseUrlError
 from pacifica.dispatcher.orm import migrations
 from tests.factories import (
-    DEADLINE,
     apps,
     at_once,
     change,
@@ -100,7 +99,7 @@ def test_processes_that_start_at_once_share_the_migrations(url: str) -> None:
         assert process.stdin is not None
         process.stdin.close()
         process.stdin = None
-    ends = [(process.communicate(timeout=30)[1], process.returncode) for process in processes]
+    ends = [(process.communicate(timeout=DEADLINE)[1], process.returncode) for process in processes]
     assert ends == [("", 0)] * 5
     database = orm.Database(url)
     assert count(database, "schema_migration") == MIGRATIONS

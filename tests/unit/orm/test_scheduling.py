@@ -8,12 +8,11 @@ from itertools import combinations, pairwise
 
 import pytest
 
-from harness import wait_until
+from harness import DEADLINE, wait_until
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.applications import Application, Rate
 from pacifica.dispatcher.applications.command_template import Argument
 from tests.factories import (
-    DEADLINE,
     accept_runs,
     app,
     at_once,

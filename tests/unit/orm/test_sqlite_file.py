@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import wait_until
+from harness import DEADLINE, wait_until
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.errors import DatabaseUnavailableError
-from tests.factories import DEADLINE, make_event
+from tests.factories import make_event
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be replaced")
 

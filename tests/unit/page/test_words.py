@@ -4,7 +4,7 @@ import json
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pacifica.dispatcher.events import Json
@@ -86,7 +86,6 @@ _TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 
 
 @given(_TEXTS, _TEXTS)
-@settings(deadline=None)
 def test_a_shell_parses_the_curl_command(text: str, path: str) -> None:
     sent = json.dumps({"data": text}, ensure_ascii=False)
     command = words.curl(sent, f"http://127.0.0.1/{path}")

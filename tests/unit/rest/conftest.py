@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pacifica.dispatcher import orm, rest
+from pacifica.dispatcher.broker import publisher as of_publisher
 from pacifica.dispatcher.broker.publisher import Publisher
 from tests.factories import Postbox, claimant, published_run
 from tests.unit.rest.factories import Client, make_context, with_database, with_wake
@@ -21,8 +22,11 @@ def client(context: rest.Context) -> Client:
 
 
 @pytest.fixture
-def publisher(context: rest.Context, postbox: Postbox) -> Iterator[Publisher]:
-    """A publisher that the test starts."""
+def publisher(
+    context: rest.Context, postbox: Postbox, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Publisher]:
+    """A publisher that the test starts, and that looks by itself only once an hour."""
+    monkeypatch.setattr(of_publisher, "_INTERVAL", 3600.0)
     publisher = Publisher(context.database, postbox, context.applications)
     yield publisher
     publisher.stop()

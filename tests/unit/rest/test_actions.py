@@ -81,7 +81,7 @@ def test_a_retry_wakes_the_publisher(
     run = ended_run(orm.State.FAILED)
     publisher.start()
     act(publishing, f"/runs/{run}/retry")
-    wait_until(lambda: postbox.sent == [run], timeout=0.8)
+    wait_until(lambda: postbox.sent == [run])
 
 
 def test_a_run_that_succeeded_cannot_be_retried(
@@ -364,7 +364,7 @@ def test_a_replay_wakes_the_publisher(
     finish(database, previous.uuid, "1")
     publisher.start()
     runs = act(publishing, f"/events/{uuid}/replay").json["runs"]
-    wait_until(lambda: postbox.sent == runs, timeout=0.8)
+    wait_until(lambda: postbox.sent == runs)
 
 
 # Common to all three

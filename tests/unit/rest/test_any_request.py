@@ -35,7 +35,8 @@ _EVENT = st.builds(
     st.dictionaries(_MEMBER, _VALUE, max_size=4),
 )
 _SETTINGS = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

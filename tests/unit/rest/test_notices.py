@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from harness import wait_until
+from harness import DEADLINE, wait_until
 from pacifica.dispatcher import orm, rest
+from pacifica.dispatcher.rest import waiting as of_waiting
 from pacifica.dispatcher.rest.notices import Notices
-from tests.factories import DEADLINE, claimed_run
+from tests.factories import claimed_run
 from tests.unit.rest.factories import UNKNOWN, Client, Response
 
-QUICK = 2.0
+QUICK = 30.0
 """Seconds: shorter than any wait without a notice."""
 
 
@@ -72,8 +73,13 @@ def get_in_thread(client: Client, target: str) -> tuple[threading.Thread, list[R
 
 @pytest.mark.parametrize("target", ["/status/{event}?wait=60", "/runs/{run}?wait=60"])
 def test_a_response_waits_for_the_end_of_the_run(
-    waiting: Client, context: rest.Context, database: orm.Database, target: str
+    waiting: Client,
+    context: rest.Context,
+    database: orm.Database,
+    target: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(of_waiting, "_PAUSE", 3600.0)
     claim = claimed_run(database)
     address = target.format(event=claim.event, run=claim.run)
     thread, responses = get_in_thread(waiting, address)

@@ -10,10 +10,10 @@ from typing import Any
 import cherrypy
 import pytest
 
-from harness import Response, free_port, http, wait_until
+from harness import DEADLINE, Response, free_port, http, wait_until
 from pacifica.dispatcher import orm, rest
 from pacifica.dispatcher.execution.capture import Piece
-from tests.factories import DEADLINE, change, claimed_run
+from tests.factories import change, claimed_run
 from tests.unit.rest.factories import SLOTS, Client
 
 EVENTS = {"Accept": "text/event-stream"}

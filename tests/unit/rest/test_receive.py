@@ -59,7 +59,7 @@ def test_an_event_wakes_the_publisher(
     publisher.start()
     uuid = publishing.send(type=MATCHED).json["uuid"]
     [run] = orm.event(database, uuid).runs
-    wait_until(lambda: postbox.sent == [run.uuid], timeout=0.8)
+    wait_until(lambda: postbox.sent == [run.uuid])
 
 
 def test_a_repeated_event_is_a_duplicate(client: Client, database: orm.Database) -> None:

@@ -18,7 +18,7 @@ from pacifica.dispatcher.worker.lease import Lease
 from pacifica.dispatcher.worker.roster import Roster
 from pacifica.dispatcher.worker.runner import Runner
 from pacifica.dispatcher.worker.troubles import Troubles
-from tests.factories import DEADLINE, make_event
+from tests.factories import make_event
 from tests.unit.worker.factories import Driver, Started, shell
 
 
@@ -53,7 +53,7 @@ def start_attempt(driver: Driver, tmp_path: Path) -> Iterator[Callable[..., Star
             run = driver.offer(application, make_event())
             workdir = Workdir.of(driver.runner.directory, run, 1)
             started = Started(run, workdir, pool.submit(driver.runner.make_attempt, run))
-            wait_until((tmp_path / "started").exists, timeout=DEADLINE)
+            wait_until((tmp_path / "started").exists)
             return started
 
         yield start_attempt

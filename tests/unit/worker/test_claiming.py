@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import wait_until
+from harness import DEADLINE, wait_until
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.errors import DatabaseUnavailableError
 from pacifica.dispatcher.execution.process import now
-from tests.factories import DEADLINE, change, claimed_run, due, make_event, registration, view
+from tests.factories import change, claimed_run, due, make_event, registration, view
 from tests.unit.worker.factories import Driver, recorded, retrying, shell
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uses a POSIX shell")

@@ -12,7 +12,7 @@ from typing import NoReturn
 import psutil
 import pytest
 
-from harness import wait_until
+from harness import DEADLINE, wait_until
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.errors import DatabaseUnavailableError, DispatcherError
 from pacifica.dispatcher.execution.marks import WORKER_MARK, marks
@@ -185,7 +185,7 @@ def test_a_worker_that_stops_ends_its_watchdog(worker: Worker) -> None:
 def test_a_worker_that_stops_ends_its_leftover_processes(worker: Worker, start: Start) -> None:
     process = start(**marks(worker.lease.worker, orm.new_uuid(), 1))
     worker.stop()
-    assert process.wait(10) is not None
+    assert process.wait(DEADLINE) is not None
 
 
 def test_a_worker_that_stops_closes_its_files(database: orm.Database, tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_processes_of_a_revoked_lease_are_ended(
     process = start(**marks(worker.lease.worker, orm.new_uuid(), 1))
     worker.heartbeat.start()
     assert orm.revoke(worker.database, worker.row)
-    process.wait(10)
+    process.wait(DEADLINE)
     wait_until(lambda: "lease.lost" in caplog.text)
     assert [each.levelno for each in caplog.records] == [logging.ERROR]
 
@@ -259,7 +259,7 @@ def test_processes_of_the_next_lease_are_left_alone(worker: Worker, start: Start
     orm.revoke(worker.database, previous)
     wait_until(lambda: worker.lease.worker != previous.uuid and worker.lease.deadline)
     process = start(**marks(worker.lease.worker, orm.new_uuid(), 1))
-    leftover.wait(10)
+    leftover.wait(DEADLINE)
     until = now() + LENGTH
     wait_until(lambda: now() > until)
     assert process.poll() is None
@@ -268,7 +268,7 @@ def test_processes_of_the_next_lease_are_left_alone(worker: Worker, start: Start
 def test_the_watchdog_ends_processes_when_the_heartbeat_fails(worker: Worker, start: Start) -> None:
     process = start(**marks(worker.lease.worker, orm.new_uuid(), 1))
     deadline = worker.lease.deadline
-    process.wait(10)
+    process.wait(DEADLINE)
     assert now() >= deadline
 
 
@@ -303,7 +303,7 @@ def test_a_worker_that_is_cut_off_from_the_database_loses_its_lease(
         partition.setattr(orm, "renew", unavailable)
         partition.setattr(orm, "deregister", unavailable)
         worker.heartbeat.start()
-        process.wait(10)
+        process.wait(DEADLINE)
         assert not worker.lease.is_held(previous)
     wait_until(lambda: worker.lease.is_held(worker.lease.worker))
     assert worker.row.uuid == worker.lease.worker != previous

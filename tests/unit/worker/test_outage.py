@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from harness import DEADLINE
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.events import Event
 from pacifica.dispatcher.telemetry import WARNING
-from tests.factories import DEADLINE, change, due, make_event, view
+from tests.factories import change, due, make_event, view
 from tests.servers import proxied
 from tests.unit.worker.factories import Driver, Started, recorded, retrying, shell
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from harness import DEADLINE
 from pacifica.dispatcher.applications import Application, Keep
 from pacifica.dispatcher.applications.command_template import Argument, CommandTemplate, Placeholder
 from pacifica.dispatcher.events import Json
 from pacifica.dispatcher.execution.workdir import MAX_RESULT
-from tests.factories import DEADLINE, make_event, view
+from tests.factories import make_event, view
 from tests.unit.worker.factories import Driver, shell
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uses a POSIX shell")

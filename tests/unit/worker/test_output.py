@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import wait_until
+from harness import DEADLINE, wait_until
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.applications import Application, Retry
 from pacifica.dispatcher.applications.command_template import Argument, CommandTemplate, Placeholder
 from pacifica.dispatcher.execution.progress import Progress
-from tests.factories import DEADLINE, make_event, view
+from tests.factories import make_event, view
 from tests.unit.worker.factories import Driver, handler, only_attempt, shell
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uses a POSIX shell")

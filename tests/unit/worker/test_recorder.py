@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from harness import DEADLINE
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.execution.outcome import Verdict
 from pacifica.dispatcher.telemetry import Record, add_handler, remove_handler
 from pacifica.dispatcher.worker import recorder
 from pacifica.dispatcher.worker.troubles import Troubles
 from tests import servers
-from tests.factories import DEADLINE, change, claimed_run, make_event, registration, view
+from tests.factories import change, claimed_run, make_event, registration, view
 from tests.unit.worker.factories import Driver, Started, recorded, shell
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uses a POSIX shell")

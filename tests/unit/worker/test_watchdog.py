@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness import wait_until
+from harness import DEADLINE, wait_until
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.execution.marks import MARKS, WORKER_MARK, marks
 from pacifica.dispatcher.execution.process import ORIGIN, now, origin
@@ -42,7 +42,7 @@ class Watchdog:
 
     def end(self) -> tuple[int, bytes]:
         """Close the pipe, as when the worker dies; return the exit code and standard error."""
-        _, stderr = self.process.communicate(timeout=10)
+        _, stderr = self.process.communicate(timeout=DEADLINE)
         return self.process.returncode, stderr
 
 
@@ -62,7 +62,7 @@ def marks_of(worker: str) -> dict[str, str]:
 
 def wait_dead(process: "subprocess.Popen[bytes]") -> float:
     """Wait until a process has ended, and return the time."""
-    process.wait(20)
+    process.wait(DEADLINE)
     return now()
 
 

@@ -22,7 +22,7 @@ class Limits(NamedTuple):
     kill_after: float
 
 
-NO_LIMITS = Limits(timeout=None, kill_after=10)
+NO_LIMITS = Limits(timeout=None, kill_after=60)
 
 MARK = "TEST_APPLICATION"
 """Environment variable that marks an application of these tests."""

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import wait_until
+from harness import DEADLINE, wait_until
 from pacifica.dispatcher.execution.process import hold, is_free
-from tests.factories import DEADLINE
 
 _HOLD = """
 import sys
@@ -108,7 +107,7 @@ def test_a_forked_child_holds_the_lock_after_its_parent_died(path: Path) -> None
         assert is_free(path) is False
         assert process.stdin is not None
         process.stdin.close()
-        wait_until(lambda: is_free(path), timeout=DEADLINE)
+        wait_until(lambda: is_free(path))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")

@@ -13,10 +13,9 @@ from typing import TypeAlias
 import psutil
 import pytest
 
-from harness import wait_until
+from harness import DEADLINE, wait_until
 from pacifica.dispatcher.execution.process import ORIGIN, end_tree, origin
 from pacifica.dispatcher.execution.process.origin import Origin, cgroup_of, find_reaper
-from tests.factories import DEADLINE
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uses a POSIX shell")
 
@@ -56,7 +55,7 @@ def find(marks: Mapping[str, str]) -> psutil.Process:
                 continue
         return bool(found)
 
-    wait_until(is_there, timeout=DEADLINE)
+    wait_until(is_there)
     return found[0]
 
 

@@ -11,9 +11,9 @@ from typing import TypeAlias
 
 import pytest
 
-from harness import wait_until
+from harness import DEADLINE, wait_until
 from pacifica.dispatcher.execution.process import Life, end_tree, life_of
-from tests.factories import DEADLINE, wait_executed
+from tests.factories import wait_executed
 from tests.unit.execution.process.conftest import Watch
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uses signals and sessions")
@@ -123,7 +123,7 @@ def test_a_process_in_our_session_survives(start: Start, marks: dict[str, str]) 
 def test_a_stopped_process_is_killed_too(start: Start, marks: dict[str, str]) -> None:
     process = start(**marks)
     process.send_signal(signal.SIGSTOP)
-    wait_until(lambda: life_of(process.pid) is Life.STOPPED, timeout=DEADLINE)
+    wait_until(lambda: life_of(process.pid) is Life.STOPPED)
     end_tree(marks)
     assert life_of(process.pid) is Life.GONE
 
@@ -139,15 +139,15 @@ def test_this_process_is_alive() -> None:
 def test_a_child_is_stopped_until_it_is_continued(start: Start) -> None:
     process = start()
     process.send_signal(signal.SIGSTOP)
-    wait_until(lambda: life_of(process.pid) is Life.STOPPED, timeout=DEADLINE)
+    wait_until(lambda: life_of(process.pid) is Life.STOPPED)
     process.send_signal(signal.SIGCONT)
-    wait_until(lambda: life_of(process.pid) is Life.ALIVE, timeout=DEADLINE)
+    wait_until(lambda: life_of(process.pid) is Life.ALIVE)
 
 
 def test_an_unreaped_child_is_gone(start: Start) -> None:
     process = start()
     os.kill(process.pid, signal.SIGKILL)
-    wait_until(lambda: life_of(process.pid) is Life.GONE, timeout=DEADLINE)
+    wait_until(lambda: life_of(process.pid) is Life.GONE)
     assert process.returncode is None
 
 

@@ -14,9 +14,10 @@ from typing import NoReturn, TypeAlias
 import psutil
 import pytest
 
+from harness import DEADLINE
 from pacifica.dispatcher.execution.process import end_tree, process_tree, use_kill_helper
 from pacifica.dispatcher.execution.process.signals import kill_helper, send, why_denied
-from tests.factories import DEADLINE, wait_executed
+from tests.factories import wait_executed
 from tests.unit.execution.process.conftest import MARK, Limits, Sandbox
 from tests.unit.worker.factories import recorded
 
@@ -160,7 +161,7 @@ print(sandbox.run(*{_AS_NOBODY!r}, limits=Limits(0.8, 0.2)).left)
     done = subprocess.run(
         ["capsh", "--drop=cap_kill", "--", "-c", f"PYTHONPATH=. {sys.executable} {script}"],
         capture_output=True,
-        timeout=30,
+        timeout=DEADLINE,
         check=True,
         text=True,
     )

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness import DEADLINE
 from pacifica.dispatcher.execution.process import StopRequest
-from tests.factories import DEADLINE
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")
 

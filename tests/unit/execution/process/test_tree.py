@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import DEADLINE
 from pacifica.dispatcher.execution.ended import Cause
 from tests.unit.execution.process.conftest import MARK, Limits, Sandbox, Watch
 
@@ -25,6 +26,7 @@ import sys
 import threading
 import time
 import uuid
+import psutil
 from pacifica.dispatcher.execution.ended import Cause
 from pacifica.dispatcher.execution.perform import watch
 from pacifica.dispatcher.execution.process import Program, StopRequest, adopt_orphans, start_child
@@ -75,7 +77,17 @@ class Run:
         self.duration = time.monotonic() - started
 
 
+searches = []
+process_iter = psutil.process_iter
+
+
+def counted():
+    searches.append(1)
+    return process_iter()
+
+
 def main(adopting, runs):
+    psutil.process_iter = counted
     if adopting:
         adopt_orphans()
     *concurrent, last = [Run(**each) for each in runs]
@@ -83,15 +95,16 @@ def main(adopting, runs):
     for each, thread in zip(concurrent, threads):
         thread.start()
         if each.times == 1:
-            each.ready.wait(30)
+            each.ready.wait(60)
     last.execute()
     open("over", "w").close()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     for each in (*concurrent, last):
         ended = each.ended
         print(json.dumps([
-            ended.exit_code, ended.signal, ended.cause.name, each.duration, each.output.decode()
+            ended.exit_code, ended.signal, ended.cause.name, each.duration, each.output.decode(),
+            len(searches),
         ]))
 
 
@@ -108,6 +121,7 @@ class Execution:
     cause: str
     duration: float
     output: str
+    searches: int
 
 
 @dataclass(frozen=True)
@@ -127,7 +141,7 @@ class Host:
             [sys.executable, "-c", _HOST, json.dumps({"adopting": self.adopting, "runs": runs})],
             cwd=self.directory,
             capture_output=True,
-            timeout=60,
+            timeout=3 * DEADLINE,
             check=False,
         )
         assert done.returncode == 0, done.stderr.decode()
@@ -190,18 +204,19 @@ def test_a_process_found_only_by_descent_is_killed_by_its_adopter(
 
 def test_output_held_open_is_not_waited_for(host: Host) -> None:
     ended = host.execute("\n".join([*_LEFTOVERS.values(), "echo output", "exit 0"]))
-    assert ended.duration < 3
+    assert ended.duration < 30
     assert "output\n" in ended.output
 
 
 def test_output_held_open_by_an_unrelated_process_is_not_waited_for(tmp_path: Path) -> None:
-    ended = Host(tmp_path, adopting=False).execute("(env -i setsid sleep 5 &)\necho output")
-    assert ended.duration < 3
+    ended = Host(tmp_path, adopting=False).execute("(env -i setsid sleep 45 &)\necho output")
+    assert ended.duration < 30
     assert ended.output == "output\n"
 
 
-def test_an_end_without_leftovers_is_quick(adopting: Host) -> None:
-    assert adopting.execute("exit 0").duration < 0.2
+def test_an_end_without_leftovers_needs_no_search(adopting: Host) -> None:
+    assert adopting.execute("exit 0").searches == 0
+    assert adopting.execute("sleep 60 & exit 0").searches > 0
 
 
 _CAUSES = pytest.mark.parametrize(
@@ -253,25 +268,25 @@ def test_a_process_that_left_the_session_gets_sigterm_first(host: Host) -> None:
 def test_leftovers_get_kill_after(host: Host) -> None:
     tidy = _TIDIES_UP.format("sleep 1.5; echo tidied")
     script = f'setsid sh -c "{tidy}" & exec sleep 60'
-    ended = host.execute(script, **ending("CANCELLED"), kill_after=20)
+    ended = host.execute(script, **ending("CANCELLED"), kill_after=60)
     assert (ended.signal, ended.output) == ("SIGTERM", "ready\ntidied\n")
-    assert ended.duration < 10
+    assert ended.duration < 30
 
 
 def test_leftovers_get_no_more_than_kill_after(host: Host, watch: Watch) -> None:
     script = f'exec 3>fifo; setsid sh -c "{_IGNORES_SIGTERM}" & exec sleep 60'
     ended = host.execute(script, **ending("CANCELLED"), kill_after=1)
-    assert 1.0 <= ended.duration < 5
+    assert 1.0 <= ended.duration < 30
     assert watch.abandoned(0)
 
 
-_MULTIPLIES = "trap '' TERM; echo ready; while :; do (setsid sleep 20 &) ; done"
+_MULTIPLIES = "trap '' TERM; echo ready; while :; do (setsid sleep 60 &) ; done"
 
 
 def test_a_process_born_during_the_kill_is_not_waited_for(host: Host, watch: Watch) -> None:
     ended = host.execute(f"exec 3>fifo; {_MULTIPLIES}", **ending("CANCELLED"), kill_after=0.2)
     assert (ended.signal, ended.cause) == ("SIGKILL", "CANCELLED")
-    assert ended.duration < 10
+    assert ended.duration < 45
     assert watch.abandoned(0)
 
 
@@ -281,7 +296,7 @@ def test_an_urgent_end_kills_the_whole_tree_within_a_second(
 ) -> None:
     script = f'exec 3>fifo; (setsid sh -c "{_IGNORES_SIGTERM}" &) ; exec sleep 60'
     ended = host.execute(script, **ending(cause), kill_after=60)
-    assert ended.duration < 4
+    assert ended.duration < 30
     assert watch.abandoned(0)
 
 
@@ -292,10 +307,10 @@ def test_an_urgent_end_does_not_wait_for_leftovers(sandbox: Sandbox, watch: Watc
     lost = threading.Timer(1.0, sandbox.interrupter.interrupt, [Cause.LOST])
     lost.start()
     sandbox.shell(
-        f'exec 3>fifo; setsid sh -c "{_IGNORES_SIGTERM}" & exec sleep 60', Limits(None, 12)
+        f'exec 3>fifo; setsid sh -c "{_IGNORES_SIGTERM}" & exec sleep 60', Limits(None, 60)
     )
     lost.join()
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 30
     assert watch.abandoned(0)
 
 
@@ -303,7 +318,7 @@ _FORKS_ENDLESSLY = """
 import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-until = time.monotonic() + 20
+until = time.monotonic() + 60
 if os.fork():
     print("ready", flush=True)
     time.sleep(60)
@@ -318,7 +333,7 @@ def test_a_process_that_keeps_forking_and_exiting_is_killed(host: Host, watch: W
     script = f"exec 3>fifo; exec {sys.executable} forks.py"
     ended = host.execute(script, **ending("CANCELLED"), kill_after=0.5)
     assert (ended.signal, ended.cause) == ("SIGKILL", "CANCELLED")
-    assert ended.duration < 10
+    assert ended.duration < 45
     assert watch.abandoned(0)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import cherrypy
 import pytest
 
-from harness import free_port, wait_until
+from harness import DEADLINE, free_port, wait_until
 from pacifica.dispatcher import telemetry
 from pacifica.dispatcher.rest.http1 import Limits, Server, loop
 from pacifica.dispatcher.telemetry import Record
@@ -67,7 +67,7 @@ def connect() -> Iterator[Connect]:
     """Connect without sending anything."""
     with ExitStack() as ending:
         yield lambda server: ending.enter_context(
-            socket.create_connection(server.bind_addr, timeout=10)
+            socket.create_connection(server.bind_addr, timeout=DEADLINE)
         )
 
 
@@ -195,7 +195,7 @@ def test_a_stop_resets_no_request(start: Start) -> None:
     for each in posting:
         each.start()
     for _ in range(200):
-        assert number.acquire(timeout=10)
+        assert number.acquire(timeout=DEADLINE)
     server.stop()
     for each in posting:
         each.join()
@@ -232,5 +232,5 @@ def test_a_stop_without_connections_is_quick(start: Start) -> None:
     server = start()
     thread = threading.Thread(target=server.stop)
     thread.start()
-    thread.join(2)
+    thread.join(DEADLINE)
     assert not thread.is_alive()
