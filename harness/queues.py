@@ -7,12 +7,14 @@ from urllib.parse import urlsplit
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
+from harness.waiting import DEADLINE
+
 
 def connection_error(url: str) -> Exception | None:
     """Return the error of connecting to a broker; None if it responds."""
     try:
-        with Connection(url, connect_timeout=2) as connection:
-            connection.ensure_connection(max_retries=1, timeout=2)
+        with Connection(url, connect_timeout=DEADLINE) as connection:
+            connection.ensure_connection(max_retries=1, timeout=int(DEADLINE))
     except (OSError, OperationalError) as exc:
         return exc
     return None
@@ -21,7 +23,7 @@ def connection_error(url: str) -> Exception | None:
 def delete_queue(url: str, queue: str) -> None:
     """Delete a dispatcher's queue from RabbitMQ or Redis, with its exchanges."""
     mailbox = f"dispatcher-{queue}.pidbox"
-    with Connection(url, connect_timeout=2) as connection:
+    with Connection(url, connect_timeout=DEADLINE) as connection:
         channel: Any = connection.default_channel
         # Redis deletes only what was declared on this connection.
         channel.exchange_declare(queue, "direct", durable=True, auto_delete=False)
@@ -39,7 +41,7 @@ def purge(url: str, queue: str) -> int:
     """Delete the messages of a queue; return their number."""
     if url.startswith("filesystem:"):
         return _purge_folder(Path(urlsplit(url).path) / "messages", queue)
-    with Connection(url, connect_timeout=2) as connection:
+    with Connection(url, connect_timeout=DEADLINE) as connection:
         channel: Any = connection.default_channel
         return int(channel.queue_purge(queue) or 0)
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -209,15 +210,10 @@ def change(database: orm.Database, sql: str, parameters: Sequence[object] = ()) 
 def at_once(*acts: Callable[[], T]) -> list[T]:
     """Call functions at the same moment, each in its own thread; return their results in order."""
     barrier = threading.Barrier(len(acts))
-    results: dict[int, T] = {}
 
-    def act(index: int) -> None:
+    def act(function: Callable[[], T]) -> T:
         barrier.wait(DEADLINE)
-        results[index] = acts[index]()
+        return function()
 
-    threads = [threading.Thread(target=act, args=(index,)) for index in range(len(acts))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(DEADLINE)
-    return [results[index] for index in range(len(acts))]
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return [each.result(DEADLINE) for each in [pool.submit(act, each) for each in acts]]

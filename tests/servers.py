@@ -12,7 +12,7 @@ import psycopg
 import pymysql
 import pytest
 
-from harness import Proxy
+from harness import DEADLINE, Proxy
 from harness.databases import DATABASES as SERVERS
 from harness.databases import PgBouncer
 from harness.queues import connection_error
@@ -57,7 +57,7 @@ def postgres(_: Path | None = None) -> Iterator[str]:
     """Create a PostgreSQL database, and drop it afterwards."""
     name = _name()
     try:
-        server = psycopg.connect(_POSTGRES, autocommit=True, connect_timeout=2)
+        server = psycopg.connect(_POSTGRES, autocommit=True, connect_timeout=int(DEADLINE))
     except psycopg.OperationalError as exc:
         absent("PostgreSQL", exc)
     with server:
@@ -77,7 +77,7 @@ def mysql(_: Path | None = None) -> Iterator[str]:
             port=url.port or 3306,
             user=url.username or "root",
             password=url.password or "",
-            connect_timeout=2,
+            connect_timeout=DEADLINE,
             autocommit=True,
         )
     except pymysql.OperationalError as exc:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,19 +58,20 @@ def own_redis(tmp_path: Path) -> Iterator[Redis]:
 def own_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     """A RabbitMQ of these tests' own."""
     folder = tmp_path_factory.mktemp("own") / "rabbitmq"
-    yield from start(RabbitMQ(folder, dict(os.environ)))
+    for server in start(RabbitMQ(folder, dict(os.environ))):
+        rabbitmqctl(server, "await_startup")  # it listens before it is ready
+        yield server
+
+
+def rabbitmqctl(server: RabbitMQ, *arguments: str) -> None:
+    command = [program("rabbitmqctl"), *arguments]
+    subprocess.run(command, env=server.environment, check=True, capture_output=True)
 
 
 @pytest.fixture
 def control(own_rabbitmq: RabbitMQ) -> Callable[..., None]:
     """Runs `rabbitmqctl`."""
-
-    def control(*arguments: str) -> None:
-        command = [program("rabbitmqctl"), *arguments]
-        subprocess.run(command, env=own_rabbitmq.environment, check=True, capture_output=True)
-
-    control("await_startup")
-    return control
+    return partial(rabbitmqctl, own_rabbitmq)
 
 
 def test_a_worker_survives_that_redis_is_a_replica_for_a_while(

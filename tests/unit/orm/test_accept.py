@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import DEADLINE
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.errors import DatabaseUnavailableError
 from tests.factories import (
@@ -142,7 +143,8 @@ def test_two_threads_that_accept_the_same_event_agree(database: orm.Database) ->
 def test_two_processes_that_accept_in_opposite_orders_agree(
     database: orm.Database, url: str
 ) -> None:
-    other = orm.Database(url)
+    patient = orm.Waits(lock=DEADLINE)
+    one_process, another = (orm.Database(url, waits=patient) for _ in range(2))
     batch = [orm.Arrival(make_event(number), apps("app")) for number in range(100)]
 
     def accept(mine: orm.Database, order: int) -> list[orm.Accepted]:
@@ -150,7 +152,7 @@ def test_two_processes_that_accept_in_opposite_orders_agree(
         mine.close()
         return accepted[::order]
 
-    one, two = at_once(lambda: accept(database, 1), lambda: accept(other, -1))
+    one, two = at_once(lambda: accept(one_process, 1), lambda: accept(another, -1))
     assert [each.uuid for each in one] == [each.uuid for each in two]
     assert sum(each.duplicate for each in (*one, *two)) == 100
     assert count(database, "run") == 100

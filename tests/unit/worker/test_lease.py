@@ -17,10 +17,16 @@ from pacifica.dispatcher import orm
 from pacifica.dispatcher.errors import DatabaseUnavailableError, DispatcherError
 from pacifica.dispatcher.execution.marks import WORKER_MARK, marks
 from pacifica.dispatcher.execution.process import is_free, now
+from pacifica.dispatcher.worker import lease as of_lease
 from pacifica.dispatcher.worker.lease import REVOKED_WAIT, Heartbeat, Lease, lock_file
 from tests.factories import Start, change, registration
 
-LENGTH = 1.0
+LENGTH = 10.0
+"""Seconds; even a busy machine has time for a heartbeat."""
+
+BRIEF = 1.0
+"""Seconds, for tests that wait for the end of a lease."""
+
 WORKER = orm.new_uuid()
 
 
@@ -56,20 +62,28 @@ class Worker:
         self.stopped = True
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a worker that stops wait longer for its watchdog."""
+    monkeypatch.setattr(of_lease, "_WATCHDOG_TIMEOUT", DEADLINE)
+
+
 @pytest.fixture
-def worker(database: orm.Database, tmp_path: Path) -> Iterator[Worker]:
+def length() -> float:
+    """The length of the lease; a test that needs another one is parametrized."""
+    return LENGTH
+
+
+@pytest.fixture
+def worker(database: orm.Database, tmp_path: Path, length: float) -> Iterator[Worker]:
     """A worker with a lease, whose heartbeat has not started yet."""
-    worker = Worker(database, tmp_path / "locks", LENGTH)
+    worker = Worker(database, tmp_path / "locks", length)
     yield worker
     worker.stop()
 
 
-@pytest.fixture
-def long_lease_worker(database: orm.Database, tmp_path: Path) -> Iterator[Worker]:
-    """A worker with a lease long enough to outlast a database outage."""
-    worker = Worker(database, tmp_path / "locks", 4.0)
-    yield worker
-    worker.stop()
+brief = pytest.mark.parametrize("length", [BRIEF])
+outlasted = pytest.mark.parametrize("length", [4.0])
 
 
 def watchdogs() -> list[psutil.Process]:
@@ -156,11 +170,12 @@ def test_a_lease_can_begin_after_an_outage(database: orm.Database, tmp_path: Pat
 def test_a_heartbeat_renews_the_lease(worker: Worker) -> None:
     began, deadline = worker.row, worker.lease.deadline
     worker.heartbeat.start()
-    wait_until(lambda: now() > deadline + LENGTH)
+    wait_until(lambda: worker.lease.deadline > deadline)
     assert worker.row.renewed > began.renewed
     assert worker.lease.is_held(began.uuid)
 
 
+@brief
 def test_a_lease_that_is_not_renewed_ends(worker: Worker) -> None:
     uuid, deadline = worker.lease.worker, worker.lease.deadline
     wait_until(lambda: now() > deadline)
@@ -207,23 +222,24 @@ def test_processes_of_a_revoked_lease_are_ended(
     assert [each.levelno for each in caplog.records] == [logging.ERROR]
 
 
+@outlasted
 def test_a_lost_lease_does_not_come_back_during_an_outage(
-    long_lease_worker: Worker, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unavailable(*_: object) -> NoReturn:
         raise DatabaseUnavailableError("server restarting", for_all=True)
 
-    previous, beat = long_lease_worker.lease.worker, long_lease_worker.heartbeat._beat  # noqa: SLF001 - one beat
+    previous, beat = worker.lease.worker, worker.heartbeat._beat  # noqa: SLF001 - one beat
     with monkeypatch.context() as outage:
         outage.setattr(orm, "renew", unavailable)
         beat()
         began = now()
         wait_until(lambda: now() - began > 2.1)  # long enough for every worker to have noticed
-    assert orm.revoke(long_lease_worker.database, long_lease_worker.row)
+    assert orm.revoke(worker.database, worker.row)
     with monkeypatch.context() as outage:
         outage.setattr(orm, "deregister", unavailable)
         beat()
-    assert not long_lease_worker.lease.is_held(previous)
+    assert not worker.lease.is_held(previous)
 
 
 def test_a_worker_that_lost_its_lease_starts_another(worker: Worker) -> None:
@@ -236,13 +252,14 @@ def test_a_worker_that_lost_its_lease_starts_another(worker: Worker) -> None:
     assert not worker.lease.is_held(previous.uuid)
 
 
+@outlasted
 def test_a_lease_that_follows_a_partition_is_not_lost_too(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     renew = orm.renew
 
     def renew_after_the_partition(database: orm.Database, uuid: str) -> bool:
-        wait_until(lambda: now() > worker.lease.deadline + LENGTH)
+        wait_until(lambda: now() > worker.lease.deadline + 1)
         return renew(database, uuid)
 
     previous = worker.lease.worker
@@ -260,11 +277,12 @@ def test_processes_of_the_next_lease_are_left_alone(worker: Worker, start: Start
     wait_until(lambda: worker.lease.worker != previous.uuid and worker.lease.deadline)
     process = start(**marks(worker.lease.worker, orm.new_uuid(), 1))
     leftover.wait(DEADLINE)
-    until = now() + LENGTH
+    until = now() + 1
     wait_until(lambda: now() > until)
     assert process.poll() is None
 
 
+@brief
 def test_the_watchdog_ends_processes_when_the_heartbeat_fails(worker: Worker, start: Start) -> None:
     process = start(**marks(worker.lease.worker, orm.new_uuid(), 1))
     deadline = worker.lease.deadline
@@ -291,6 +309,7 @@ def test_the_watchdog_has_its_own_session(worker: Worker) -> None:
     assert os.getsid(watchdog.pid) == watchdog.pid
 
 
+@pytest.mark.parametrize("length", [3.0])
 def test_a_worker_that_is_cut_off_from_the_database_loses_its_lease(
     worker: Worker, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,10 +337,10 @@ def test_an_outage_for_everyone_extends_a_lease_at_once(worker: Worker) -> None:
     assert LENGTH < worker.lease.deadline - began < LENGTH + REVOKED_WAIT
 
 
+@outlasted
 def test_a_lease_continues_while_the_database_is_down_for_everyone(
-    long_lease_worker: Worker,
+    worker: Worker,
 ) -> None:
-    worker = long_lease_worker
     uuid, until = worker.row.uuid, worker.lease.deadline + worker.row.length + REVOKED_WAIT
     change(worker.database, "ALTER TABLE worker RENAME TO elsewhere")
     worker.heartbeat.start()
@@ -338,7 +357,7 @@ def impatient_worker(url: str, database: orm.Database, tmp_path: Path) -> Iterat
     """A worker whose heartbeat does not wait long for locks."""
     assert database.name == url
     with closing(orm.Database(url, waits=orm.Waits(lock=0.2))) as of_heartbeat:
-        worker = Worker(of_heartbeat, tmp_path / "locks", 3.0)
+        worker = Worker(of_heartbeat, tmp_path / "locks", 5.0)
         yield worker
         worker.stop()
 
