@@ -36,8 +36,8 @@ LOCK_WAIT: Final = 1.0
 REVOKED_WAIT: Final = 3.5
 """Seconds between the end of a lease and the recovery of its runs, unless the worker is dead.
 
-A heartbeat that a lock held up extends the deadline by most of them, counted from its beginning;
-the next one must have ended by then, so this is more than twice LOCK_WAIT.
+A heartbeat that a lock held up extends the deadline by most of them, counted from the end of its
+wait; the next one must have ended by then, so this is more than twice LOCK_WAIT.
 """
 
 _OUTAGE_WAIT: Final = REVOKED_WAIT / 2
@@ -173,9 +173,11 @@ class Heartbeat:
             self._wait_for_database(exc)
             self._outage = None
             if self._lease.is_held(worker):
-                # The database works. A peer that revokes the lease needs the same lock, and
-                # recovery waits before it takes the runs.
-                self._set_deadline(began + REVOKED_WAIT * (1 - _MARGIN))
+                # The database works, and the lock was held until the end of the wait. A peer that
+                # revokes the lease needs the same lock, and recovery waits before it takes the
+                # runs.
+                locked = began + min(LOCK_WAIT, now() - began)
+                self._set_deadline(locked + REVOKED_WAIT * (1 - _MARGIN))
             return _SHORT_RETRY
         except DatabaseUnavailableError as exc:
             retry = _RETRY if self._waiting else _SHORT_RETRY

@@ -353,15 +353,34 @@ def test_a_lease_continues_while_the_database_is_down_for_everyone(
 
 
 @pytest.fixture
-def impatient_worker(url: str, database: orm.Database, tmp_path: Path) -> Iterator[Worker]:
+def impatient_worker(
+    url: str, database: orm.Database, tmp_path: Path, length: float
+) -> Iterator[Worker]:
     """A worker whose heartbeat does not wait long for locks."""
     assert database.name == url
     with closing(orm.Database(url, waits=orm.Waits(lock=0.2))) as of_heartbeat:
-        worker = Worker(of_heartbeat, tmp_path / "locks", 5.0)
+        worker = Worker(of_heartbeat, tmp_path / "locks", length)
         yield worker
         worker.stop()
 
 
+@outlasted
+def test_a_wait_for_a_lock_extends_a_lease_from_its_end(
+    impatient_worker: Worker, database: orm.Database, url: str
+) -> None:
+    worker = impatient_worker
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as tool:
+        tool.execute("BEGIN IMMEDIATE")
+        wait_until(lambda: now() > worker.lease.deadline - 1.5)
+        began = now()
+        worker.heartbeat._beat()  # noqa: SLF001 - one beat
+        extended = worker.lease.deadline - began
+        tool.execute("ROLLBACK")
+    assert orm.peers(database) == [worker.row]
+    assert extended >= 0.2 + 0.8 * REVOKED_WAIT
+
+
+@outlasted
 def test_a_lease_continues_while_somebody_else_holds_the_lock(
     impatient_worker: Worker, database: orm.Database, url: str
 ) -> None:

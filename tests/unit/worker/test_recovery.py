@@ -46,8 +46,8 @@ from tests.factories import (
 )
 from tests.unit.worker.factories import recorded
 
-LENGTH = 0.9
-"""Length of a lease in seconds."""
+LENGTH = 2.4
+"""Length of a lease in seconds; a busy machine must take a look within a third of it."""
 
 WORKER = orm.new_uuid()
 OTHER = orm.new_uuid()

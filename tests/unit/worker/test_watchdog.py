@@ -110,8 +110,8 @@ def test_an_application_that_starts_after_the_deadline_is_ended(
 def test_an_extended_deadline_does_not_pass(watchdog: Watchdog, start: Start) -> None:
     wait_ready(watchdog, start)
     process = start(**marks_of(WORKER))
-    first = watchdog.send(WORKER, 0.6)
-    second = watchdog.send(WORKER, 1.2)
+    first = watchdog.send(WORKER, 4.0)
+    second = watchdog.send(WORKER, 5.0)
     assert first < second <= wait_dead(process)
 
 
