@@ -145,7 +145,7 @@ def browser(*, scripts: bool = True) -> Iterator[Browser]:
         options.add_experimental_option("prefs", _NO_SCRIPTS)
     driver = Chrome(options, ChromeService(programs["chromedriver"]))
     try:
-        driver.set_page_load_timeout(30)
+        driver.set_page_load_timeout(DEADLINE)
         yield Browser(driver)
     finally:
         driver.quit()

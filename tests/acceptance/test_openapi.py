@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness import Site, http
+from harness import DEADLINE, Site, http
 
 CONFIG = """
 [application:hello]
@@ -116,7 +116,7 @@ def test_every_response_matches_the_document(site: Site, mode: Callable[[Documen
         cwd=site.folder,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=3 * DEADLINE,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-20_000:]
