@@ -216,7 +216,7 @@ class Heartbeat:
     def _outlast(self, outage: "_Outage") -> None:
         """Hold the lease for as long as no other worker can have taken its runs."""
         if outage.last - outage.first > self._noticed:
-            self._watched_since = outage.previous  # whoever watches the lease starts over
+            self._watched_since = outage.previous  # all observers of the lease start over
         self._set_deadline(self._watched_since + self._length + _OUTAGE_WAIT)
 
     def _set_deadline(self, deadline: float) -> None:
