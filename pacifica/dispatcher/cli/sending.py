@@ -94,12 +94,9 @@ def _post(session: "Session", body: bytes) -> "list[Document]":
 
 
 def _build_event(attributes: dict[str, str], data: str | None) -> bytes:
-    event = {
-        "specversion": "1.0",
-        "id": str(uuid.uuid4()),
-        "time": datetime.now(UTC).isoformat(),
-        **attributes,
-    }
+    # An event with a given id has no time, or sending it again would change its content.
+    new = {"id": str(uuid.uuid4()), "time": datetime.now(UTC).isoformat()}
+    event = {"specversion": "1.0", **({} if "id" in attributes else new), **attributes}
     if data is None:
         return json.dumps(event).encode()
     if data.startswith("@"):

@@ -78,9 +78,7 @@ def test_a_batch_prints_a_line_per_event(server: Server) -> None:
 
 def test_an_event_is_built_from_options(accepting: Server) -> None:
     assert call(accepting, *BUILT, "--subject", "s", "--id", "7").exit_code == 0
-    event = sent_event(accepting)
-    assert datetime.fromisoformat(event.pop("time")).tzinfo is not None
-    assert event == {
+    assert sent_event(accepting) == {
         "specversion": "1.0",
         "id": "7",
         "type": "org.example",
@@ -92,7 +90,16 @@ def test_an_event_is_built_from_options(accepting: Server) -> None:
 def test_each_event_built_has_its_own_id(accepting: Server) -> None:
     call(accepting, *BUILT)
     call(accepting, *BUILT)
-    assert len({json.loads(each.body)["id"] for each in accepting.requests}) == 2
+    events = [json.loads(each.body) for each in accepting.requests]
+    assert len({each["id"] for each in events}) == 2
+    assert all(datetime.fromisoformat(each["time"]).tzinfo is not None for each in events)
+
+
+def test_an_event_built_again_with_the_same_id_is_the_same(accepting: Server) -> None:
+    for _ in range(2):
+        call(accepting, *BUILT, "--id", "7", "--data", "hello")
+    first, again = (each.body for each in accepting.requests)
+    assert first == again
 
 
 @pytest.mark.parametrize(
