@@ -312,6 +312,7 @@ def _text(data: bytes) -> str:
 def _same(one: Event, other: Event) -> None:
     _equal(one.attributes, other.attributes)
     _equal(one.data, other.data)
+    _equal(events.content_digest(one), events.content_digest(other))
 
 
 def _equal(one: object, other: object) -> None:

@@ -116,7 +116,7 @@ class _Catalogue(Mapping[str, Application]):
         return len(self._given)
 
 
-def stored(database: orm.Database, number: object, *applications: str, **members: str) -> str:
+def stored(database: orm.Database, number: object, *applications: str, **members: Json) -> str:
     """Store an event; return its uuid."""
     [accepted] = orm.accept(
         database, [orm.Arrival(make_event(number, **members), apps(*applications))]

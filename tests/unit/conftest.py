@@ -13,6 +13,7 @@ import pytest
 from pacifica.dispatcher import orm, telemetry
 from pacifica.dispatcher.execution.process import ORIGIN, origin
 from pacifica.dispatcher.log_limit import LogLimit
+from pacifica.dispatcher.telemetry import Record
 from tests import servers
 from tests.factories import Postbox, Start, wait_executed
 
@@ -90,6 +91,15 @@ def start() -> Iterator[Start]:
     for process in started:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def emitted() -> Iterator[list[Record]]:
+    """All records of telemetry that are emitted from here on."""
+    kept: list[Record] = []
+    telemetry.add_handler(kept.append)
+    yield kept
+    telemetry.remove_handler(kept.append)
 
 
 @pytest.fixture

@@ -79,6 +79,9 @@ def _send(session: "Session", body: bytes, *, wait: bool) -> int:
 
     codes = []
     for accepted in _post(session, body):
+        if accepted.get("differs"):
+            known = f"event {accepted['uuid']} has this source and id, but other content"
+            session.report(f"warning: {known}; the event sent was dropped: choose another id")
         document = session.await_end(f"/status/{accepted['uuid']}") if wait else accepted
         session.show(document, views.status if wait else views.accepted)
         codes.append(EXIT_CODES.get(document["status"], 0))

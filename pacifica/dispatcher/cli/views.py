@@ -27,7 +27,7 @@ _CELL: Final = 60
 def accepted(document: Document) -> Iterator[RenderableType]:
     """Render the response to an event that was sent."""
     applications = ", ".join(document["applications"])
-    notes = [name for name in ("duplicate", "expired") if document.get(name)]
+    notes = [name for name in ("duplicate", "differs", "expired") if document.get(name)]
     yield _words(document["uuid"], _state(document["status"]), applications, *notes)
 
 
@@ -71,6 +71,8 @@ def event(document: Document) -> Iterator[RenderableType]:
     for name, value in sent.items():
         if name != "data":
             table.add_row(line(name), _attribute(value))
+    if differing := document.get("differing"):
+        table.add_row("received again", _differing(differing))
     yield table
     if "data" in sent:
         yield Text(f"\n{json_text(sent['data'], 2)}")
@@ -253,6 +255,15 @@ def _applications(runs: Iterable[Document], status: str) -> Text:
             name = line(each["application"] if same else f"{each['application']} {each['status']}")
             shown.append(", " if shown else "").append(name, _STYLES.get(each["status"], ""))
     return shown
+
+
+def _differing(differing: Document) -> str:
+    last = differing["deliveries"][-1]
+    number = differing["number"]
+    return line(
+        f"{number} time{'s' * (number != 1)} with other content, which was dropped; "
+        f"last at {moment(last['received'])} from {last['address']}"
+    )
 
 
 def _attribute(value: object) -> str:

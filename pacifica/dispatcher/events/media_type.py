@@ -1,6 +1,7 @@
 """Content-Type headers (RFC 9110, section 8.3)."""
 
 import re
+from collections.abc import Iterator
 
 UTF8 = frozenset({None, "utf-8", "utf8", "us-ascii"})
 """The charset values that mean UTF-8; None stands for no charset parameter."""
@@ -16,10 +17,19 @@ def essence(content_type: str) -> str:
 
 def charset(content_type: str) -> str | None:
     """Return the charset parameter in lower case, or None."""
-    for name, quoted, token in _PARAMETER.findall(content_type):
-        if name.strip().lower() == "charset":
-            return str(re.sub(r"\\(.)", r"\1", quoted) or token.strip()).lower()
-    return None
+    return next(
+        (text.lower() for name, text in _parameters(content_type) if name == "charset"), None
+    )
+
+
+def normalized(content_type: str) -> str:
+    """Return one spelling for all that mean the same; UTF-8 is left out."""
+    kept = [
+        f"{name}={text.lower() if name == 'charset' else text!r}"
+        for name, text in _parameters(content_type)
+        if name and not (name == "charset" and text.lower() in UTF8)
+    ]
+    return ";".join([essence(content_type), *sorted(kept)])
 
 
 def is_json(content_type: str) -> bool:
@@ -30,3 +40,8 @@ def is_json(content_type: str) -> bool:
 def is_text(content_type: str) -> bool:
     """Return True for `text/…`."""
     return essence(content_type).startswith("text/")
+
+
+def _parameters(content_type: str) -> Iterator[tuple[str, str]]:
+    for name, quoted, token in _PARAMETER.findall(content_type):
+        yield name.strip().lower(), re.sub(r"\\(.)", r"\1", quoted) or token.strip()

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 _TIMESTAMP = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII
 )
+_FRACTION = re.compile(r"\.(\d+)", re.ASCII)
+_MINUTE = timedelta(minutes=1)
 _SECONDS = re.compile(r"\d{1,11}", re.ASCII)
 _WITH_SPACES = re.compile(
     r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) (UTC|[+-]\d\d:?\d\d)", re.ASCII
@@ -30,6 +32,18 @@ def is_timestamp(text: str) -> bool:
 def epoch_seconds(timestamp: str) -> float:
     """Convert a timestamp to epoch seconds; a leap second counts as the second before it."""
     return _moment(timestamp).timestamp()
+
+
+def normalized(timestamp: str) -> str:
+    """Return one spelling for all valid timestamps of a moment, to the last digit of its fraction.
+
+    The result is not RFC 3339: near the years 0 and 10000 it counts on.
+    """
+    moment = _moment(timestamp)
+    offset = moment.utcoffset() or timedelta()
+    minutes = moment.toordinal() * 1440 + moment.hour * 60 + moment.minute - offset // _MINUTE
+    fraction = _FRACTION.search(timestamp)
+    return f"{minutes}:{timestamp[17:19]}.{fraction[1].rstrip('0') if fraction else ''}"
 
 
 def mark_unknown_zone(text: str) -> str:

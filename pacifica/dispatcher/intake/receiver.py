@@ -4,7 +4,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -14,11 +14,13 @@ from pacifica.dispatcher.errors import ConflictError, NotFoundError
 from pacifica.dispatcher.events import Event, Json
 from pacifica.dispatcher.intake.group_commit import GroupCommit
 from pacifica.dispatcher.orm import Arrival, State
-from pacifica.dispatcher.telemetry import emit
+from pacifica.dispatcher.telemetry import WARNING, emit
 
 DISPATCHED: Final = ("/dispatch", "org.pacifica.dispatcher.dispatch")
 """Source and type of the event of a manual dispatch."""
 
+_NAMED: Final = 10  # differing events of a request, each with a line in the log
+_SHOWN: Final = 200  # characters of a source or an id in the log
 _TO_RETRY: Final = frozenset({State.FAILED, State.CANCELLED})
 _TO_CANCEL: Final = frozenset({State.QUEUED, State.RUNNING, State.RETRYING})
 
@@ -92,17 +94,21 @@ class Receiver:
     commit: GroupCommit
     wake: Callable[[], None]
 
-    def accept(self, arrived: Sequence[Event], now: float) -> list[orm.Accepted]:
+    def accept(self, arrived: Sequence[Event], now: float, address: str) -> list[orm.Accepted]:
         """Store events with a run for each application that they match: all of them or none.
+
+        Duplicates are compared with the stored events.
 
         Args:
             arrived: the events.
             now: seconds since the epoch; an event that has expired by then gets no runs.
+            address: the sender's address.
 
         Raises:
-            DatabaseUnavailableError: nothing was stored.
+            DatabaseUnavailableError: nothing was stored, or duplicates were not compared.
         """
-        return self._store([self._arrival(event, now) for event in arrived])
+        accepted = self._store([self._arrival(event, now) for event in arrived])
+        return self._compared(arrived, accepted, address)
 
     def dispatch(self, name: str, arguments: Sequence[str]) -> orm.Accepted:
         """Dispatch an application manually, for an event whose data is the arguments.
@@ -225,6 +231,18 @@ class Receiver:
         _emit_accepted(accepted)
         return accepted
 
+    def _compared(
+        self, arrived: Sequence[Event], accepted: list[orm.Accepted], address: str
+    ) -> list[orm.Accepted]:
+        again = [index for index, each in enumerate(accepted) if each.duplicate]
+        if not again:
+            return accepted
+        duplicates = [(accepted[index].uuid, arrived[index]) for index in again]
+        parts = orm.compare_duplicates(self.database, duplicates, address)
+        _emit_differing(duplicates, parts, address)
+        differing = {index for index, each in zip(again, parts, strict=True) if each}
+        return [replace(each, differs=index in differing) for index, each in enumerate(accepted)]
+
     def _retry_run(self, run: str) -> None:
         orm.retry(self.database, run, self.applications)
 
@@ -293,6 +311,24 @@ def _emit_accepted(accepted: Sequence[orm.Accepted]) -> None:
             duplicates=sum(each.duplicate for each in accepted),
             unmatched=sum(not each.applications for each in accepted),
         )
+
+
+def _emit_differing(
+    duplicates: Sequence[tuple[str, Event]], parts: Sequence[tuple[str, ...]], address: str
+) -> None:
+    differing = [each for each in zip(duplicates, parts, strict=True) if each[1]]
+    for (known, event), differs in differing[:_NAMED]:
+        emit(
+            "event.differs",
+            WARNING,
+            event=known,
+            source=event.source[:_SHOWN],
+            id=event.id[:_SHOWN],
+            address=address,
+            parts=" ".join(differs),
+        )
+    if len(differing) > _NAMED:
+        emit("events.differ", WARNING, number=len(differing), address=address)
 
 
 def _dispatched(name: str, arguments: Sequence[str]) -> Event:

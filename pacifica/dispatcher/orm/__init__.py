@@ -5,6 +5,15 @@ from pacifica.dispatcher.orm.accept import Accepted, Arrival, accept
 from pacifica.dispatcher.orm.claims import Claim, Claimant, claim, exists, save_output
 from pacifica.dispatcher.orm.clock import Clock
 from pacifica.dispatcher.orm.database import Database
+from pacifica.dispatcher.orm.duplicates import (
+    MAX_DELIVERIES,
+    Differing,
+    DifferingDelivery,
+    DifferingTotal,
+    compare_duplicates,
+    differing,
+    differing_total,
+)
 from pacifica.dispatcher.orm.finish import crash, finish, lose, postpone
 from pacifica.dispatcher.orm.future import correct_times
 from pacifica.dispatcher.orm.leases import (
@@ -82,6 +91,7 @@ from pacifica.dispatcher.orm.workers import (
 
 __all__ = [
     "MAX_COUNTED",
+    "MAX_DELIVERIES",
     "MAX_GROUPED",
     "SEARCH_TIMEOUT",
     "Accepted",
@@ -92,6 +102,9 @@ __all__ = [
     "Claimant",
     "Clock",
     "Database",
+    "Differing",
+    "DifferingDelivery",
+    "DifferingTotal",
     "Estimate",
     "EventFilter",
     "EventPage",
@@ -126,10 +139,13 @@ __all__ = [
     "attempts_of",
     "block_unknown",
     "claim",
+    "compare_duplicates",
     "correct_times",
     "crash",
     "decline",
     "deregister",
+    "differing",
+    "differing_total",
     "digest",
     "estimates",
     "event",

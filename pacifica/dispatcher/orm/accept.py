@@ -52,6 +52,7 @@ class Accepted:
         duplicate: True if an event with the same source and id was already stored.
         applications: the applications of its runs.
         expired: True if it is new and had already expired, so it has no runs.
+        differs: True for a duplicate whose content is not that of the first event.
     """
 
     uuid: str
@@ -59,6 +60,7 @@ class Accepted:
     duplicate: bool
     applications: tuple[str, ...]
     expired: bool = False
+    differs: bool = False
 
 
 def accept(database: Database, arrivals: Sequence[Arrival]) -> list[Accepted]:

@@ -11,6 +11,7 @@ from peewee import Model
 
 from pacifica.dispatcher.orm.schema import (
     AttemptRow,
+    DuplicateRow,
     EventRow,
     OutboxRow,
     OutputRow,
@@ -24,7 +25,7 @@ Fetch = Callable[[str, Sequence[object]], Any]
 
 _MIN_PACKET: Final = 4 * 1024**2  # bytes: a result and an error of 1 MiB each, escaped
 _MODELS: Final[Sequence[type[Model]]] = (
-    *(EventRow, RunRow, AttemptRow, OutputRow, WorkerRow, PauseRow, OutboxRow),
+    *(EventRow, DuplicateRow, RunRow, AttemptRow, OutputRow, WorkerRow, PauseRow, OutboxRow),
 )
 _TABLES: Final = {
     **{

@@ -102,6 +102,26 @@ class EventRow(Model):
         table_name = "event"
 
 
+class DuplicateRow(Model):
+    """An event that was received again.
+
+    `content` is the digest of the stored event's content, computed when it is first needed, so that
+    accepting an event costs no more. `number` counts the deliveries with another content, of which
+    `deliveries` has the latest; `latest` is the time of the last one.
+    """
+
+    event = CharField(36, primary_key=True)  # a foreign key would lock the event on MySQL
+    content = CharField(64)
+    number = BigIntegerField()
+    latest = DoubleField(null=True)
+    deliveries = JsonField(null=True)
+
+    class Meta:
+        """The table."""
+
+        table_name = "duplicate"
+
+
 class RunRow(Model):
     """An application run for an event.
 

@@ -63,6 +63,7 @@ def event_list(  # noqa: PLR0913 - the values on the page
     history: Sequence[orm.Minute],
     applications: Sequence[str],
     unconfigured: Sequence[str],
+    differing: orm.DifferingTotal,
     url: str,
 ) -> Html:
     """Show the newest events that match the filters.
@@ -75,6 +76,7 @@ def event_list(  # noqa: PLR0913 - the values on the page
         history: the runs of the last hour.
         applications: the application names to offer as a filter.
         unconfigured: the names of paused or waiting applications that are not configured.
+        differing: the events that were received again with other content.
         url: the URL of the server, for the examples on an empty page.
     """
     return _page(
@@ -86,11 +88,17 @@ def event_list(  # noqa: PLR0913 - the values on the page
         bars=_bars(history),
         applications=applications,
         unconfigured=unconfigured,
+        differing=differing,
         url=url,
     )
 
 
-def event(view: orm.EventView, explained: Sequence[Explained], url: str) -> Html:
+def event(
+    view: orm.EventView,
+    differing: orm.Differing | None,
+    explained: Sequence[Explained],
+    url: str,
+) -> Html:
     """Show one event as sent, its runs, and why each application matched or did not."""
     parsed = _parsed(view.sent)
     return _page(
@@ -98,6 +106,7 @@ def event(view: orm.EventView, explained: Sequence[Explained], url: str) -> Html
         view=view,
         event=parsed,
         data=parsed and words.payload(parsed),
+        differing=differing,
         explained=explained,
         url=url,
     )

@@ -12,7 +12,7 @@ from pacifica.dispatcher.applications.command_template import CommandTemplate
 from pacifica.dispatcher.events import Json
 from pacifica.dispatcher.execution.artifacts import Artifact
 
-TIMES: Final = frozenset({"queued", "started", "finished", "due"})
+TIMES: Final = frozenset({"queued", "started", "finished", "due", "received"})
 """Members of views that are times."""
 
 
@@ -26,6 +26,8 @@ def accepted_document(accepted: orm.Accepted) -> Json:
     }
     if accepted.expired:
         document["expired"] = True
+    if accepted.differs:
+        document["differs"] = True
     return document
 
 
@@ -45,11 +47,22 @@ def status_document(view: orm.EventView) -> Json:
     return document
 
 
-def event_text(view: orm.EventView) -> str:
-    """Return the JSON text of an event exactly as sent, with its runs."""
+def event_text(view: orm.EventView, differing: orm.Differing | None) -> str:
+    """Return the JSON text of an event exactly as sent, with its runs and differing deliveries."""
     head = dumps({"uuid": view.uuid, "status": view.status, "received": timestamp(view.received)})
-    runs = dumps([run_document(each) for each in view.runs])
-    return f'{head[:-1]}, "event": {view.sent}, "runs": {runs}}}'
+    tail: dict[str, Json] = {"runs": [run_document(each) for each in view.runs]}
+    if differing is not None:
+        deliveries: list[Json] = [_with_times(each) for each in differing.deliveries]
+        tail["differing"] = {"number": differing.number, "deliveries": deliveries}
+    return f'{head[:-1]}, "event": {view.sent}, {dumps(tail)[1:]}'
+
+
+def events_document(found: orm.EventPage, total: orm.DifferingTotal) -> Json:
+    """Describe one page of events, and how many were received again with other content."""
+    return {
+        "events": [status_document(view) for view in found.events],
+        "differing": {"events": total.events, "deliveries": total.deliveries},
+    }
 
 
 def only_result(view: orm.EventView) -> Json:
@@ -200,7 +213,11 @@ def dumps(value: Json) -> str:
 
 
 def _with_times(
-    view: orm.RunView | orm.AttemptView | orm.RunningAttempt | orm.FailureGroup,
+    view: orm.RunView
+    | orm.AttemptView
+    | orm.RunningAttempt
+    | orm.FailureGroup
+    | orm.DifferingDelivery,
 ) -> dict[str, Json]:
     return {
         name: timestamp(value) if name in TIMES else value for name, value in asdict(view).items()

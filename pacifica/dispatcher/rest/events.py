@@ -27,7 +27,7 @@ from pacifica.dispatcher.rest.response import (
     text_response,
 )
 from pacifica.dispatcher.rest.routes import Page, Permission, Resource, operation
-from pacifica.dispatcher.rest.schemas import STRING, list_of, object_of, schema
+from pacifica.dispatcher.rest.schemas import STRING, schema
 from pacifica.dispatcher.rest.waiting import await_end
 
 
@@ -37,7 +37,7 @@ class Events(Receive):
     @operation(
         "List events, newest first",
         query=[*FILTERS, LIMIT],
-        content={JSON: object_of(events=list_of(schema("Status")))},
+        content={JSON: schema("Events")},
         response_headers={"Link": header('the next page, with `rel="next"`; absent on the last')},
         page=Page(pages.event_list),
     )
@@ -50,8 +50,9 @@ class Events(Receive):
         if found.before:
             following = next_page(request, found.before)
             headers["Link"] = f'</events?{following}>; rel="next"'
-        listed = [documents.status_document(view) for view in found.events]
-        return json_response({"events": listed}, HTTPStatus.OK, **headers)
+        total = orm.differing_total(self.context.database)
+        document = documents.events_document(found, total)
+        return json_response(document, HTTPStatus.OK, **headers)
 
 
 class Event(Resource):
@@ -65,7 +66,8 @@ class Event(Resource):
     def GET(self, request: Request, event: str) -> Response:  # noqa: ARG002 - the common signature
         """Return the event and its runs."""
         view = orm.event(self.context.database, event)
-        return json_text_response(documents.event_text(view))
+        differing = orm.differing(self.context.database, event)
+        return json_text_response(documents.event_text(view, differing))
 
 
 class Status(Resource):

@@ -56,6 +56,7 @@ def event_list(
         history=orm.history(database),
         applications=list(context.applications),
         unconfigured=context.unconfigured(),
+        differing=orm.differing_total(database),
         url=request.base,
     )
 
@@ -67,7 +68,8 @@ def event(context: Context, request: Request, event: str) -> Html:
         explained = explain(context.applications.values(), events.parse_event(view.sent))
     except EventError:  # a later version may be stricter
         explained = ()
-    return page.event(view, explained, request.base)
+    differing = orm.differing(context.database, event)
+    return page.event(view, differing, explained, request.base)
 
 
 def run(

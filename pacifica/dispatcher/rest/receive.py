@@ -151,7 +151,7 @@ def _read_events(request: Request) -> Received:
 
 
 def _accept(context: Context, request: Request, received: Received, now: float) -> Response:
-    accepted = context.receiver.accept(received.events, now)
+    accepted = context.receiver.accept(received.events, now, request.address)
     headers = {} if received.batch else {"Location": f"/status/{accepted[0].uuid}"}
     if request.wants_empty_reply:
         return Response(HTTPStatus.ACCEPTED, headers=headers)

@@ -144,7 +144,7 @@ SCHEMAS: Final[Mapping[str, Node]] = {
         "not": {"required": ["data", "data_base64"]},
     },
     "Accepted": object_of(
-        {"expired": {"const": True}},
+        {"expired": {"const": True}, "differs": {"const": True}},
         uuid=UUID,
         status=STATUS,
         duplicate=BOOLEAN,
@@ -167,7 +167,20 @@ SCHEMAS: Final[Mapping[str, Node]] = {
         received=TIME,
         runs=list_of(schema("RunOfEvent")),
     ),
+    "Events": object_of(
+        events=list_of(schema("Status")),
+        differing=object_of(events={**COUNT, "maximum": orm.MAX_COUNTED}, deliveries=COUNT),
+    ),
     "Event": object_of(
+        {
+            "differing": object_of(
+                number=COUNT,
+                deliveries={
+                    **list_of(object_of(**_view(orm.DifferingDelivery))),
+                    "maxItems": orm.MAX_DELIVERIES,
+                },
+            )
+        },
         uuid=UUID,
         status=STATUS,
         received=TIME,

@@ -127,6 +127,27 @@ def test_no_events_print_no_json(server: Server) -> None:
     assert call(server, "events").stderr == "no events yet\n"
 
 
+def test_an_event_shows_that_it_was_received_again(server: Server) -> None:
+    delivery = {
+        "received": "2026-11-23T18:25:20.601Z",
+        "address": "192.0.2.1\x1b",
+        "parts": ["data"],
+    }
+    document = {
+        "uuid": EVENT,
+        "status": "unmatched",
+        "received": "2026-11-23T18:24:20.601Z",
+        "event": {"id": "1"},
+        "runs": [],
+        "differing": {"number": 12, "deliveries": [{**delivery, "address": "other"}, delivery]},
+    }
+    server.replies[f"GET /events/{EVENT}"] = Reply(document)
+    assert call(server, "show", EVENT).stdout.splitlines()[-1] == (
+        "received again  12 times with other content, which was dropped; "
+        r"last at 2026-11-23 18:25:20 from 192.0.2.1\x1b"
+    )
+
+
 def test_an_event_is_shown_as_it_was_sent(server: Server) -> None:
     sent = {"cloudEventsVersion": "0.1", "eventID": "1", "extensions": {"a": 1}, "data": ["ü"]}
     document = {

@@ -63,12 +63,13 @@ def test_an_event_on_standard_input_is_sent(accepting: Server) -> None:
 
 
 def test_a_batch_prints_a_line_per_event(server: Server) -> None:
-    both = [accepted(), accepted("unmatched", uuid=OTHER, applications=[], duplicate=True)]
+    other = accepted("unmatched", uuid=OTHER, applications=[], duplicate=True, differs=True)
+    both = [accepted(), other]
     server.replies["POST /receive"] = Reply({"events": both}, 202)
     result = call(server, "send", "-", stdin=f" [{TEXT}]")
     assert result.stdout.splitlines() == [
         f"{EVENT}  queued  hello",
-        f"{OTHER}  unmatched  duplicate",
+        f"{OTHER}  unmatched  duplicate  differs",
     ]
     assert result.exit_code == 3
     assert server.requests[0].headers["Content-Type"] == "application/cloudevents-batch+json"
@@ -85,6 +86,18 @@ def test_an_event_is_built_from_options(accepting: Server) -> None:
         "source": "/me",
         "subject": "s",
     }
+
+
+@pytest.mark.parametrize("options", [[], ["--wait"], ["--json"]])
+def test_an_event_that_differs_from_the_stored_one_is_reported(
+    server: Server, options: list[str]
+) -> None:
+    server.replies["POST /receive"] = Reply(accepted(duplicate=True, differs=True), 202)
+    server.replies[f"GET /status/{EVENT}"] = Reply(status_document())
+    assert call(server, "send", "-", *options, stdin=TEXT).stderr == (
+        f"warning: event {EVENT} has this source and id, but other content; "
+        "the event sent was dropped: choose another id\n"
+    )
 
 
 def test_each_event_built_has_its_own_id(accepting: Server) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.orm.migrating import Migrator, runner
-from tests.factories import make_event
+from tests.factories import make_event, stored
 
 
 def migrate(database: orm.Database, last: str) -> None:
@@ -34,4 +34,14 @@ def test_process_ids_become_handles(database_url: str) -> None:
     database.prepare(attempts=1, wait=0)
     assert [each.pid for each in orm.run(database, "run")[1]] == [None, 4711]
     assert [each.handle for each in orm.attempts_of(database, "worker")] == ["local:4711"]
+    database.close()
+
+
+def test_an_event_of_an_earlier_version_is_compared(database_url: str) -> None:
+    database = orm.Database(database_url)
+    migrate(database, "0011_differing_tiers")
+    uuid = stored(database, 1, data="one")
+    database.prepare(attempts=1, wait=0)
+    again = [(uuid, make_event(1, data=data)) for data in ("one", "two")]
+    assert orm.compare_duplicates(database, again, "192.0.2.1") == [(), ("data",)]
     database.close()

@@ -23,6 +23,7 @@ from tests.factories import claimant, due, make_event
 UNKNOWN = "01a20997-c0e5-77ee-8e00-a2944b68dfdf"
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
+ADDRESS = "192.0.2.1"
 LIMIT = 64 * 1024
 SLOTS = 3
 TIMEOUT = 0.1
@@ -83,6 +84,7 @@ class Client:
             "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
             "QUERY_STRING": query,
             "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": ADDRESS,
             "wsgi.input": io.BytesIO(body or b""),
             "wsgi.multithread": True,
         }

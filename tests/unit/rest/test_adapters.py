@@ -51,6 +51,19 @@ def push(client: Client, delivery: str, body: str = PUSH, **headers: str) -> Res
     return post(client, "github", body.encode(), **{**known, **headers})
 
 
+def test_a_delivery_that_is_repeated_does_not_differ(client: Client) -> None:
+    spaced = PUSH.replace(" ", "   ")
+    first, again, other = push(client, "1"), push(client, "1", spaced), push(client, "1", "{}")
+    assert again.json == {**first.json, "duplicate": True}
+    assert other.status == 400
+
+
+def test_a_delivery_with_the_id_of_another_differs(client: Client) -> None:
+    for number in range(2):
+        response = post(client, "any", {"id": "1", "type": "a", "number": number})
+        assert response.json.get("differs", False) == bool(number)
+
+
 def record(key: str) -> dict[str, Json]:
     """Return a record of an S3 notification."""
     return {

@@ -154,6 +154,22 @@ def test_an_event_shows_why_it_matched(client: Client) -> None:
     assert "runs only by GET /dispatch" in text
 
 
+def test_pages_show_events_that_were_received_again(client: Client, database: orm.Database) -> None:
+    uuid = client.send(data=1).json["uuid"]
+    assert not any("other content" in page(client, each) for each in ("/", f"/events/{uuid}"))
+    client.send(data=2)
+    assert "1 event received again" in page(client, "/")
+    assert f"/events/{uuid}#differing" in page(client, "/")
+    change(database, "UPDATE duplicate SET latest = latest - 86400")
+    assert "other content" not in page(client, "/")
+    assert "1 time." in page(client, f"/events/{uuid}")
+    for number in range(2, 14):
+        client.send(data=number, subject="s")
+    shown = page(client, f"/events/{uuid}")
+    assert "13 times; the latest 10 are listed." in shown
+    assert shown.count("<td>attributes and data</td>") == 10
+
+
 def test_a_waiting_run_has_no_attempt(client: Client, database: orm.Database) -> None:
     run = published_run(database)
     assert "No attempt has started yet" in page(client, f"/runs/{run}")

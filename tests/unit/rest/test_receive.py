@@ -2,15 +2,18 @@
 
 import gzip
 import json
+from datetime import datetime
 
 import pytest
 
 from harness import wait_until
-from pacifica.dispatcher import orm
+from pacifica.dispatcher import orm, telemetry
 from pacifica.dispatcher.broker.publisher import Publisher
 from pacifica.dispatcher.events import Json
-from tests.factories import Postbox, count, make_event
+from pacifica.dispatcher.telemetry import Record
+from tests.factories import Postbox, change, count, make_event
 from tests.unit.rest.factories import (
+    ADDRESS,
     BATCH,
     HEADERS,
     LIMIT,
@@ -76,6 +79,74 @@ def test_a_batch_is_accepted(client: Client, database: orm.Database) -> None:
     assert "location" not in response.headers
     assert [each["duplicate"] for each in response.json["events"]] == [False, False, True]
     assert count(database, "event") == 2
+
+
+def test_a_duplicate_with_other_content_differs(client: Client, emitted: list[Record]) -> None:
+    first, again = client.send(data=1, type=MATCHED), client.send(data=2, type=MATCHED)
+    assert again.json == {**first.json, "duplicate": True, "differs": True}
+    [record] = [each for each in emitted if each.name == "event.differs"]
+    assert (record.level, record.fields) == (
+        telemetry.WARNING,
+        {
+            "request": record.fields["request"],
+            "event": first.json["uuid"],
+            "source": "/tests",
+            "id": "1",
+            "address": ADDRESS,
+            "parts": "data",
+        },
+    )
+
+
+def test_differing_events_of_one_batch_are_marked(client: Client, emitted: list[Record]) -> None:
+    events = [make_event(n % 20, data=n // 20).sent for n in range(60)] + [make_event(0).sent]
+    marked = client.post(f"[{','.join(events)}]".encode(), content_type=BATCH).json["events"]
+    assert [each.get("differs") for each in marked] == [*[None] * 20, *[True] * 41]
+    assert [each["duplicate"] for each in marked] == [*[False] * 20, *[True] * 41]
+    named = [each.name for each in emitted if each.name.startswith("event")]
+    assert named == ["events.accepted", *["event.differs"] * 10, "events.differ"]
+
+
+def test_a_batch_that_cannot_be_compared_is_repeated(
+    client: Client, database: orm.Database
+) -> None:
+    client.send(1)
+    events = f"[{make_event(1, data=1).sent}, {make_event(2).sent}]".encode()
+    change(database, "ALTER TABLE duplicate RENAME TO away")
+    client.post(events, content_type=BATCH).problem(503)
+    change(database, "ALTER TABLE away RENAME TO duplicate")
+    marked = client.post(events, content_type=BATCH).json["events"]
+    assert [(each["duplicate"], each.get("differs")) for each in marked] == [
+        (True, True), (True, None),
+    ]  # fmt: skip
+
+
+def test_an_event_lists_the_deliveries_that_differed(client: Client) -> None:
+    uuid = client.send(data=1).json["uuid"]
+    assert "differing" not in client.get(f"/events/{uuid}").json
+    assert client.get("/events").json["differing"] == {"events": 0, "deliveries": 0}
+    for number in range(12):
+        client.send(data=number)
+    differing = client.get(f"/events/{uuid}").json["differing"]
+    assert (differing["number"], len(differing["deliveries"])) == (11, 10)
+    delivery = differing["deliveries"][-1]
+    assert (delivery["address"], delivery["parts"]) == (ADDRESS, ["data"])
+    assert datetime.fromisoformat(delivery["received"]).tzinfo is not None
+    assert client.get("/events").json["differing"] == {"events": 1, "deliveries": 11}
+
+
+def test_an_event_in_another_mode_does_not_differ(client: Client) -> None:
+    client.send(data={"b": [1, 2.50], "a": "é"}, time="2026-11-23T16:57:37Z")
+    again = client.post(
+        b'{"a":"\\u00e9","b":[1.0,25e-1]}',
+        content_type="application/json; charset=utf-8",
+        ce_specversion="1.0",
+        ce_id="1",
+        ce_source="/tests",
+        ce_type="org.example",
+        ce_time="2026-11-23T17:57:37.0+01:00",
+    )
+    assert (again.json["duplicate"], "differs" in again.json) == (True, False)
 
 
 def test_an_empty_batch_is_accepted(client: Client) -> None:
