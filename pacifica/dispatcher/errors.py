@@ -7,6 +7,7 @@
     │   │   └── BrokenBodyError          a body that ends early or cannot be read
     │   ├── InvalidIdError             not a valid event or run id
     │   ├── TooLargeError              a body that exceeds the maximum size
+    │   │   └── TooMuchWorkError         events on which the rules take too long
     │   └── UnsupportedFormatError     an unsupported media type
     │       └── ContentCodingError       a body with a content coding
     ├── ForbiddenError               the client may not do this
@@ -96,6 +97,10 @@ class InvalidIdError(InvalidInputError):
 
 class TooLargeError(InvalidInputError):
     """A body that exceeds the maximum size."""
+
+
+class TooMuchWorkError(TooLargeError):
+    """Events on which the rules of the applications take too long."""
 
 
 class UnsupportedFormatError(InvalidInputError):

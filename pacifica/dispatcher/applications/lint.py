@@ -15,6 +15,7 @@ def warnings(applications: Iterable[Application]) -> tuple[Problem, ...]:
         *_contradictory(applications),
         *_sql_on_data(applications),
         *_ambiguous(applications),
+        *_unusable(applications),
         *_duplicate(applications),
     )
 
@@ -43,6 +44,13 @@ def _ambiguous(applications: tuple[Application, ...]) -> Iterator[Problem]:
                     "remove the parentheses after the question mark"
                 )
                 yield Problem(_where(application), what)
+
+
+def _unusable(applications: tuple[Application, ...]) -> Iterator[Problem]:
+    for application in applications:
+        for each in _all_filters(application.rule):
+            for reason in each.unusable_patterns if isinstance(each, JsonPath) else ():
+                yield Problem(_where(application), f"a filter in jsonpath never matches: {reason}")
 
 
 def _all_filters(rule: Iterable[Filter]) -> Iterator[Filter]:

@@ -4,13 +4,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pacifica.dispatcher.applications.application import Application
+from pacifica.dispatcher.errors import TooMuchWorkError
 from pacifica.dispatcher.events import Event, Json
-from pacifica.dispatcher.rules import Explanation
+from pacifica.dispatcher.rules import Explanation, work
 
 
 def matching(applications: Iterable[Application], event: Event) -> tuple[Application, ...]:
-    """Return the applications that the event matches, in the order of the configuration."""
-    return tuple(application for application in applications if application.matches(event))
+    """Return the applications that the event matches, in the order of the configuration.
+
+    Raises:
+        TooMuchWorkError: their rules take too long, so the event may match or not.
+    """
+    with work.limited():
+        work.step()
+        return tuple(each for each in applications if _matches(each, event))
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +28,7 @@ class Explained:
         application: the application's name.
         matched: True if the event matches.
         clauses: the explanation of each filter of its rule.
-        note: a remark if it has no rule, or if the event has expired.
+        note: a remark if it has no rule, if its rule takes too long, or if the event has expired.
     """
 
     application: str
@@ -51,7 +58,8 @@ def explain(
             only the rules count.
     """
     expired = now is not None and event.expired(now)
-    return tuple(_explain(each, event, expired=expired) for each in applications)
+    with work.limited():
+        return tuple(_explain(each, event, expired=expired) for each in applications)
 
 
 def _explain(application: Application, event: Event, *, expired: bool) -> Explained:
@@ -60,5 +68,19 @@ def _explain(application: Application, event: Event, *, expired: bool) -> Explai
         note = "the event has expired (expirytime): no application receives it"
     elif not application.rule:
         note = "runs only by GET /dispatch" if application.dispatch else "no rule: every event"
-    clauses = tuple(each.explain(event) for each in application.rule)
-    return Explained(application.name, application.matches(event) and not expired, clauses, note)
+    try:
+        clauses = tuple(each.explain(event) for each in application.rule)
+        matched = application.matches(event) and not expired
+    except TooMuchWorkError as exc:
+        return Explained(application.name, matched=False, clauses=(), note=f"the rule takes {exc}")
+    return Explained(application.name, matched, clauses, note)
+
+
+def _matches(application: Application, event: Event) -> bool:
+    try:
+        return application.matches(event)
+    except TooMuchWorkError as exc:
+        raise TooMuchWorkError(
+            f"The rule of application {application.name} takes {exc}; nothing was stored. Send "
+            "fewer or smaller events per request, or simplify the rule"
+        ) from exc

@@ -14,6 +14,7 @@ from pacifica.dispatcher.errors import ConflictError, NotFoundError
 from pacifica.dispatcher.events import Event, Json
 from pacifica.dispatcher.intake.group_commit import GroupCommit
 from pacifica.dispatcher.orm import Arrival, State
+from pacifica.dispatcher.rules import work
 from pacifica.dispatcher.telemetry import WARNING, emit
 
 DISPATCHED: Final = ("/dispatch", "org.pacifica.dispatcher.dispatch")
@@ -106,9 +107,11 @@ class Receiver:
 
         Raises:
             DatabaseUnavailableError: nothing was stored, or duplicates were not compared.
+            TooMuchWorkError: the rules take too long for these events; nothing was stored.
         """
-        accepted = self._store([self._arrival(event, now) for event in arrived])
-        return self._compared(arrived, accepted, address)
+        with work.limited():
+            arrivals = [self._arrival(event, now) for event in arrived]
+        return self._compared(arrived, self._store(arrivals), address)
 
     def dispatch(self, name: str, arguments: Sequence[str]) -> orm.Accepted:
         """Dispatch an application manually, for an event whose data is the arguments.

@@ -16,6 +16,7 @@ from pacifica.dispatcher.errors import (
     NotFoundError,
     RequestError,
     TooLargeError,
+    TooMuchWorkError,
 )
 from pacifica.dispatcher.intake.receiver import Acted, Receiver, Selection
 from pacifica.dispatcher.rest.context import Context
@@ -34,6 +35,7 @@ from pacifica.dispatcher.rest.request import Request
 from pacifica.dispatcher.rest.response import Response, html_response, see_other
 from pacifica.dispatcher.rest.routes import Body, Permission, Resource, operation
 from pacifica.dispatcher.rest.schemas import STRING
+from pacifica.dispatcher.rules import work
 
 _MAX_AT_ONCE: Final = 500
 """Maximum number of events or runs per request."""
@@ -126,16 +128,17 @@ class Together(Resource):
         selection = _selection(fields)
         done, refused = 0, []
         applications = Counter[str]()
-        for each in _ids(kind, fields.get(kind, [])):
-            try:
-                if kind == "run":
-                    _RUN_ACTIONS[action](self.context.receiver, each)
-                else:
-                    acted = _ACTIONS[action](self.context.receiver, each, selection)
-                    applications.update(acted.applications)
-                done += 1
-            except (ConflictError, NotFoundError) as exc:
-                refused.append((each, str(exc)))
+        with work.limited():
+            for each in _ids(kind, fields.get(kind, [])):
+                try:
+                    if kind == "run":
+                        _RUN_ACTIONS[action](self.context.receiver, each)
+                    else:
+                        acted = _ACTIONS[action](self.context.receiver, each, selection)
+                        applications.update(acted.applications)
+                    done += 1
+                except (ConflictError, NotFoundError, TooMuchWorkError) as exc:
+                    refused.append((each, str(exc)))
         more = fields.get("more", [""])[0]
         following = more if more.startswith("/together?") else None
         shown = page.done(

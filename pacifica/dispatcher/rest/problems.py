@@ -18,6 +18,7 @@ from pacifica.dispatcher.errors import (
     NotFoundError,
     Problem,
     TooLargeError,
+    TooMuchWorkError,
     UnavailableError,
     UnsupportedFormatError,
 )
@@ -81,7 +82,7 @@ def problem_response(exc: Exception, request: Request) -> Response:
     else:
         emit(
             "request.refused",
-            WARNING if status is HTTPStatus.SERVICE_UNAVAILABLE else INFO,
+            WARNING if isinstance(exc, UnavailableError | TooMuchWorkError) else INFO,
             method=request.method,
             path=request.path[:_MAX_PATH],
             status=status.value,

@@ -15,6 +15,7 @@ from pacifica.dispatcher.rest.request import Request
 from pacifica.dispatcher.rest.response import Response, json_response, text_response
 from pacifica.dispatcher.rest.routes import Body, Permission, Resource, operation
 from pacifica.dispatcher.rest.schemas import ANYTHING, STRING, Node, list_of, object_of, schema
+from pacifica.dispatcher.rules import work
 
 _FIELD: Final[Node] = {"type": "string", "pattern": "^[!-~]([ -~]*[!-~])?$"}
 _ATTRIBUTES: Final = [
@@ -139,10 +140,11 @@ class Explain(Resource):
         """Explain the event, or each event of a batch, clause by clause."""
         received = _read_events(request)
         applications, now = self.context.applications.values(), self.context.database.now()
-        explained = [
-            documents.explained_document(explain(applications, event, now))
-            for event in received.events
-        ]
+        with work.limited():
+            explained = [
+                documents.explained_document(explain(applications, event, now))
+                for event in received.events
+            ]
         return json_response({"events": explained} if received.batch else explained[0])
 
 

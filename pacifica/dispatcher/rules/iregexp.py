@@ -1,38 +1,34 @@
-"""The functions match and search of RFC 9535, with limits on time and memory.
+"""The functions match and search of RFC 9535, in linear time.
 
-On adversarial text, a pattern such as (a|aa)+b takes twice as long for each further character; a
-pattern such as ((a{9}){9}){9} takes nine times the memory for each further level. The text comes
-from untrusted senders, and so does the pattern if the query takes it from the event.
+The text comes from untrusted senders, and so does the pattern if the query takes it from the
+event. RE2 does not backtrack, and limits the memory of a pattern with its repetitions expanded.
 """
 
 import re
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
-import regex
+import re2
 from iregexp_check import check
 from jsonpath_rfc9535 import JSONPathError
 from jsonpath_rfc9535.function_extensions import ExpressionType, FilterFunction
 
-SECONDS = 0.1
-"""Time limit for all regular expressions of one query on one event."""
+from pacifica.dispatcher.rules import work
 
-MAX_LENGTH = 4096
+MAX_LENGTH: Final = 4096
 """Maximum length of a pattern, in characters."""
 
-MAX_NESTING = 64
+MAX_NESTING: Final = 64
 """Maximum nesting of parentheses in a pattern."""
 
-MAX_SIZE = 10_000
-"""Maximum length of a pattern with its counted repetitions expanded, in characters."""
+MAX_REPETITIONS: Final = 1000
+"""Maximum number in a counted repetition; RE2 takes a larger one for literal text."""
 
-_deadline: ContextVar[float] = ContextVar("deadline")
-_PART = re.compile(r"\\[pP]\{[^}]*\}|\\.|\[(?:\\.|[^\]\\])*\]|\{[0-9]+(?:,[0-9]*)?\}|.", re.DOTALL)
-_NUMBER = re.compile(r"[0-9]+")
+_MAX_MEMORY: Final = 1024**2  # bytes of one pattern, compiled; at most 64 are kept
+_PART: Final = re.compile(
+    r"\\[pP]\{[^}]*\}|\\.|\[(?:\\.|[^\]\\])*\]|\{[0-9]+(?:,[0-9]*)?\}|.", re.DOTALL
+)
+_NUMBER: Final = re.compile(r"[0-9]+")
 
 
 class IRegexpFunction(FilterFunction):
@@ -56,47 +52,57 @@ class IRegexpFunction(FilterFunction):
         """Return True if the string matches; False for a non-string or an invalid pattern.
 
         Raises:
-            TimeoutError: the time limit of the query is exceeded.
-            JSONPathError: the pattern is too large.
+            TooMuchWorkError: the string is too long for the pattern, or the time is up.
+            JSONPathError: the pattern is too large or not supported.
         """
         if not isinstance(string, str) or not isinstance(pattern, str):
             return False
         compiled = _compile_iregexp(pattern)
         if compiled is None:
             return False
-        left = _deadline.get() - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
+        text = string.encode(errors="surrogatepass")
+        work.require(len(text) * compiled.programsize)
         compare = compiled.fullmatch if self._whole else compiled.search
-        return compare(string, timeout=left) is not None
+        return compare(text) is not None
 
 
-@contextmanager
-def time_limit() -> Iterator[None]:
-    """Limit the regular expressions of one query to SECONDS within this context."""
-    token = _deadline.set(time.monotonic() + SECONDS)
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
+def check_pattern(pattern: str) -> None:
+    """Check a pattern that a query contains as a literal.
+
+    Raises:
+        JSONPathError: not a valid I-Regexp, too large, or not supported.
+    """
+    if _compile_iregexp(pattern) is None:
+        raise JSONPathError(f"{pattern[:80]!r} is not a valid regular expression (RFC 9485)")
 
 
 @lru_cache(maxsize=64)
-def _compile_iregexp(pattern: str) -> "regex.Pattern[str] | None":
+def _compile_iregexp(pattern: str) -> Any:  # noqa: ANN401 - re2 is untyped
     """Return None for a pattern that RFC 9485 does not allow."""
     if len(pattern) > MAX_LENGTH:
         raise JSONPathError(f"regular expression is longer than {MAX_LENGTH} characters")
     parts = _PART.findall(pattern)
-    _check_size(parts)
+    _check_nesting(parts)
+    _check_repetitions(parts)
     # iregexp_check accepts only one-digit quantifiers.
     plain = "".join(_NUMBER.sub("1", each) if each[0] == "{" else each for each in parts)
     if not _encodable(plain) or not check(plain):
         return None
+    # In RFC 9485 a dot matches neither a line feed nor a carriage return.
+    own = "".join(r"[^\n\r]" if each == "." else each for each in parts)
     try:
-        # In RFC 9485 a dot matches neither a line feed nor a carriage return.
-        return regex.compile("".join(r"[^\n\r]" if each == "." else each for each in parts))
-    except regex.error:
-        return None
+        return re2.compile(own.encode(), _options())
+    except re2.error as exc:
+        reason = exc.args[0].decode(errors="replace")
+        raise JSONPathError(f"regular expression is not supported: {reason}") from exc
+
+
+def _options() -> Any:  # noqa: ANN401 - re2 is untyped
+    options = re2.Options()
+    options.max_mem = _MAX_MEMORY
+    options.never_capture = True
+    options.log_errors = False
+    return options
 
 
 def _encodable(text: str) -> bool:
@@ -104,30 +110,20 @@ def _encodable(text: str) -> bool:
     return not any("\ud800" <= each <= "\udfff" for each in text)
 
 
-def _check_size(parts: Sequence[str]) -> None:
-    """Compute the expanded size group by group, without expanding anything."""
-    sizes, last = [0], 0
+def _check_nesting(parts: list[str]) -> None:
+    depth = 0  # iregexp_check is recursive
     for part in parts:
-        if part == "(":
-            sizes.append(0)
-        elif part == ")" and len(sizes) > 1:
-            last = sizes.pop()
-            sizes[-1] += last
-        elif len(part) > 1 and part[0] == "{":
-            times = max(map(_number, _NUMBER.findall(part)))
-            sizes[-1] += last * (times - 1)
-            last *= times
-        elif part not in {"*", "+", "?"}:
-            last = 1
-            sizes[-1] += 1
-        if len(sizes) > MAX_NESTING or sum(sizes) > MAX_SIZE:
+        depth += (part == "(") - (part == ")")
+        if depth > MAX_NESTING:
+            raise JSONPathError(f"regular expression is nested deeper than {MAX_NESTING} levels")
+
+
+def _check_repetitions(parts: list[str]) -> None:
+    longest = len(str(MAX_REPETITIONS))
+    for part in parts:
+        numbers = _NUMBER.findall(part) if len(part) > 1 and part[0] == "{" else []
+        digits = [each.lstrip("0") or "0" for each in numbers]
+        if any(len(each) > longest or int(each) > MAX_REPETITIONS for each in digits):
             raise JSONPathError(
-                f"regular expression is nested deeper than {MAX_NESTING} levels or expands to "
-                f"more than {MAX_SIZE} characters"
+                f"regular expression is not supported: more than {MAX_REPETITIONS} repetitions"
             )
-
-
-def _number(digits: str) -> int:
-    # int() refuses thousands of digits; anything above MAX_SIZE will do.
-    significant = digits.lstrip("0")
-    return int(significant or "0") if len(significant) < len(str(MAX_SIZE)) else 10 * MAX_SIZE

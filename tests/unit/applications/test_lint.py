@@ -31,6 +31,12 @@ def test_an_sql_expression_on_data() -> None:
     assert message.startswith("[application:one]: sql cannot access data")
 
 
+def test_a_regular_expression_that_never_matches() -> None:
+    rule = parse_filters(json.dumps([{"jsonpath": "$[?search(@.data, 'a{1001}')]"}]))
+    [message] = messages_of(replace(ONE, rule=rule))
+    assert message.startswith("[application:one]: a filter in jsonpath never matches: ")
+
+
 @pytest.mark.parametrize(
     ("query", "older"),
     [

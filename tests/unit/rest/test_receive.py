@@ -2,14 +2,17 @@
 
 import gzip
 import json
+import time
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
 
 from harness import wait_until
-from pacifica.dispatcher import orm, telemetry
+from pacifica.dispatcher import orm, rest, telemetry
 from pacifica.dispatcher.broker.publisher import Publisher
 from pacifica.dispatcher.events import Json
+from pacifica.dispatcher.rules import JsonPath
 from pacifica.dispatcher.telemetry import Record
 from tests.factories import Postbox, change, count, make_event
 from tests.unit.rest.factories import (
@@ -21,6 +24,7 @@ from tests.unit.rest.factories import (
     Client,
     Response,
     batch_of,
+    with_applications,
 )
 
 
@@ -395,3 +399,38 @@ def test_an_expired_duplicate_of_an_event_with_runs_is_not_marked_expired(client
     client.send(type=MATCHED)
     again = client.send(type=MATCHED, expirytime=EXPIRED)
     assert (again.json["status"], "expired" in again.json) == ("queued", False)
+
+
+def _with_rule(context: rest.Context, query: str) -> Client:
+    hello = replace(context.applications["hello"], rule=(JsonPath.parse(query),))
+    return Client(with_applications(context, {"hello": hello}))
+
+
+def test_regular_expressions_on_a_batch_take_linear_time(context: rest.Context) -> None:
+    client = _with_rule(context, "$.data[?search(@, '(a|aa)+b')]")
+    began = time.thread_time()
+    response = client.post(batch_of(*range(200), data=["a" * 40 + "c"]), content_type=BATCH)
+    assert (response.status, len(response.json["events"])) == (202, 200)
+    assert time.thread_time() - began < 5
+
+
+def test_a_batch_on_which_the_rules_take_too_long_is_refused(
+    context: rest.Context, database: orm.Database
+) -> None:
+    client = _with_rule(context, "$.data[?count($.data..*) == 0]")
+    batch = batch_of(*range(20), data=[[1]] * 400)
+    began = time.thread_time()
+    problem = client.post(batch, content_type=BATCH).problem(413)
+    assert time.thread_time() - began < 5
+    assert "rule of application hello takes more than 1 s" in problem["detail"]
+    assert count(database, "event") == 0
+    assert client.post(batch_of(1, data=[[1]] * 20), content_type=BATCH).status == 202
+
+
+def test_an_explanation_names_a_rule_that_takes_too_long(context: rest.Context) -> None:
+    client = _with_rule(context, "$.data[?count($.data..*) == 0]")
+    batch = batch_of(*range(20), data=[[1]] * 400)
+    last = client.post(batch, "/explain", content_type=BATCH).json["events"][-1]
+    [explained] = last["applications"]
+    assert explained["note"].startswith("the rule takes more than 1 s")
+    assert not explained["matched"]

@@ -1,13 +1,15 @@
 """The dialect jsonpath: RFC 9535 queries, and the translation of legacy expressions."""
 
 import json
+import time
 from typing import Any
 
 import pytest
 
 from pacifica.dispatcher import events
+from pacifica.dispatcher.errors import TooMuchWorkError
 from pacifica.dispatcher.events import Event
-from pacifica.dispatcher.rules import JsonPath, legacy_jsonpath
+from pacifica.dispatcher.rules import JsonPath, legacy_jsonpath, work
 from pacifica.dispatcher.rules.jsonpath import MAX_LENGTH
 
 PACIFICA = {
@@ -78,18 +80,20 @@ def test_a_query_matches_if_it_selects_anything(query: str, found: Event, *, hel
     assert JsonPath.parse(query).matches(found) is held
 
 
-def test_slow_regular_expressions_are_interrupted() -> None:
-    query = JsonPath.parse("$.data[?match(@, '(a|aa)+b')]")
-    slow = plain(data=["a" * 50] * 1000)
-    assert not query.matches(slow)
-    assert query.explain(slow).error == "regular expressions took longer than 0.1 s"
+@pytest.mark.parametrize("pattern", ["(a|aa)+b", "(.*)*x", "(a?){30}b", "(a+a+)+b"])
+def test_regular_expressions_do_not_backtrack(pattern: str) -> None:
+    query = JsonPath.parse(f"$.data[?search(@, '{pattern}')]")
+    hostile = plain(data=["a" * 50 + "c"] * 1000)
+    assert not query.matches(hostile)
+    assert query.explain(hostile).error is None
+    assert query.matches(plain(data=["a" * 50 + "bx"]))
 
 
 @pytest.mark.parametrize(
     "pattern",
     ["(" * 8 + "a" + "){9}" * 8, "(" * 50 + "a" + "){1,9}" * 50, "a{2000000000}",
      f"a{{{'9' * 4000}}}", "(" * 100 + ")" * 100, "(" * 200_000, "a|" * 5000,
-     "(" * 6 + "a" * 1000 + "){1,9}" * 6],
+     "(" * 6 + "a" * 1000 + "){1,9}" * 6, "a{1001}", r"\p{L}{500}", r"\p{Cn}"],
     ids=lambda pattern: pattern[:20],
 )  # fmt: skip
 def test_excessive_patterns_are_rejected(pattern: str) -> None:
@@ -97,6 +101,42 @@ def test_excessive_patterns_are_rejected(pattern: str) -> None:
     sent = plain(data=[pattern])
     assert not query.matches(sent)
     assert "regular expression is " in str(query.explain(sent).error)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "$.data.a[?count($.data.b[*]) == 0]",
+        "$.data.a[?count($.data..*) == 0]",
+        "$..*..*..*..nothing",
+        "$.data[?search(@, 'a.{900}b')]",
+    ],
+)
+def test_a_query_that_takes_too_long_ends_with_an_error(query: str) -> None:
+    deep: list[Any] = []
+    for _ in range(100):
+        deep = [deep, [1] * 100]
+    sent = plain(data={"a": [*range(100_000)], "b": [*range(100_000)], "c": deep, "d": "a" * 10**6})
+    parsed = JsonPath.parse(query)
+    began = time.thread_time()
+    with pytest.raises(TooMuchWorkError):
+        parsed.matches(sent)
+    assert time.thread_time() - began < work.SECONDS + 1
+    with pytest.raises(TooMuchWorkError):
+        parsed.explain(sent)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("a{1001}", "regular expression is not supported: more than 1000 repetitions"),
+        ("(?i)a", "'(?i)a' is not a valid regular expression (RFC 9485)"),
+        ("a{9}", None),
+    ],
+)
+def test_a_pattern_that_never_matches_is_named(pattern: str, reason: str | None) -> None:
+    query = JsonPath.parse(f"$.data[?@.a == 1 && !search(@, '{pattern}')]")
+    assert query.unusable_patterns == ([reason] if reason else [])
 
 
 def test_an_event_of_maximum_nesting_can_be_searched() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from pacifica.dispatcher.events import Attribute
+from pacifica.dispatcher.rules import work
 from pacifica.dispatcher.rules.cesql.casting import (
     CASTS,
     to_boolean,
@@ -196,6 +197,7 @@ def _call(node: Call, function: Function, arguments: list[Evaluate]) -> Evaluate
 
     def evaluate(attributes: Attributes) -> Attribute:
         values = [cast(each(attributes)) if cast else each(attributes) for cast, each in parts]
+        work.require(sum(len(each) for each in values if isinstance(each, str)))
         try:
             value: Attribute = call(*values)
         except CesqlError as exc:

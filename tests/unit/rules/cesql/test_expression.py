@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from pacifica.dispatcher.errors import TooMuchWorkError
 from pacifica.dispatcher.events import Attribute
 from pacifica.dispatcher.rules.cesql import (
     MAX_LENGTH,
@@ -446,3 +447,17 @@ def test_a_like_pattern_is_matched_in_linear_time() -> None:
     text = "a" * 100_000
     expression = Expression.compile(f"word LIKE '{'%a' * 20}%b%'")
     assert not expression.is_true({"word": text})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"subject LIKE '%{'_' * 2000}b%'",
+        f"CONCAT({', '.join(['subject'] * 200)}) = 'x'",
+        f"CONCAT_WS(subject, {', '.join('a' * 200)}, {', '.join(['subject'] * 200)}) = 'x'",
+    ],
+    ids=["LIKE", "CONCAT", "CONCAT_WS"],
+)
+def test_an_expression_on_too_long_a_text_ends_with_an_error(text: str) -> None:
+    with pytest.raises(TooMuchWorkError):
+        Expression.compile(text).is_true({"subject": "a" * 1024**2, "a": "a"})
