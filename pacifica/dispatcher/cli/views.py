@@ -54,8 +54,8 @@ def events(document: Document, *, header: bool) -> Iterator[RenderableType]:
             line(each["uuid"]),
             age(each["received"], now),
             _state(each["status"]),
-            _short(event["type"]),
-            _short(event.get("subject", event["id"])),
+            _short(event.get("type", "")),
+            _short(event.get("subject") or event.get("id", "")),
             _applications(each["runs"], each["status"]),
         )
     yield table

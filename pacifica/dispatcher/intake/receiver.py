@@ -131,7 +131,7 @@ class Receiver:
         Raises:
             NotFoundError: no such original.
         """
-        view = orm.event(self.database, original)
+        view = orm.event_summary(self.database, original)
         expired = event.expired(now)
         matched = () if expired else self._matching_again(event, view)
         [accepted] = self._store([Arrival(event, matched, expired)])
@@ -263,7 +263,7 @@ class Receiver:
         expected = " or ".join(sorted(states))
         refused = ConflictError(f"None of the runs{selection} of event {event} is {expected}")
         acted: list[str] = []
-        for run in orm.event(self.database, event).runs:
+        for run in orm.event_summary(self.database, event).runs:
             if run.status in states and selection.includes(run):
                 try:
                     act(run.uuid)
@@ -277,11 +277,11 @@ class Receiver:
 
     def _acted(self, event: str, runs: Sequence[str]) -> Acted:
         self.wake()
-        view = orm.event(self.database, event)
+        view = orm.event_summary(self.database, event)
         changed = Counter(each.application for each in view.runs if each.uuid in runs)
         return Acted(event, view.status, runs, changed)
 
-    def _matching_again(self, event: Event, view: orm.EventView) -> list[Application]:
+    def _matching_again(self, event: Event, view: orm.EventSummary) -> list[Application]:
         # A manually dispatched event matches no rule; the applications of its runs count instead.
         if (event.source, event.type) != DISPATCHED:
             return list(matching(self.applications.values(), event))

@@ -43,8 +43,16 @@ from pacifica.dispatcher.orm.scheduling import (
     unpublish,
     wakeups_in_flight,
 )
-from pacifica.dispatcher.orm.schema import State
-from pacifica.dispatcher.orm.search import SEARCH_TIMEOUT, EventFilter, EventPage, digest, search
+from pacifica.dispatcher.orm.schema import MAX_SHORT, State
+from pacifica.dispatcher.orm.search import (
+    MAX_PAGE,
+    SEARCH_TIMEOUT,
+    EventFilter,
+    EventPage,
+    digest,
+    search,
+    search_uuids,
+)
 from pacifica.dispatcher.orm.servers import Scarcity, Waits
 from pacifica.dispatcher.orm.statistics import (
     MAX_COUNTED,
@@ -63,11 +71,14 @@ from pacifica.dispatcher.orm.transitions import ask_to_cancel, replay, retry
 from pacifica.dispatcher.orm.uuid7 import new_uuid
 from pacifica.dispatcher.orm.views import (
     AttemptView,
+    EventSummary,
     EventView,
     RunView,
     event,
+    event_summary,
     output,
     output_after,
+    output_end,
     output_saved,
     run,
 )
@@ -93,6 +104,8 @@ __all__ = [
     "MAX_COUNTED",
     "MAX_DELIVERIES",
     "MAX_GROUPED",
+    "MAX_PAGE",
+    "MAX_SHORT",
     "SEARCH_TIMEOUT",
     "Accepted",
     "ApplicationSummary",
@@ -108,6 +121,7 @@ __all__ = [
     "Estimate",
     "EventFilter",
     "EventPage",
+    "EventSummary",
     "EventView",
     "FailureGroup",
     "Follower",
@@ -149,6 +163,7 @@ __all__ = [
     "digest",
     "estimates",
     "event",
+    "event_summary",
     "exists",
     "failure_groups",
     "finish",
@@ -163,6 +178,7 @@ __all__ = [
     "orphans",
     "output",
     "output_after",
+    "output_end",
     "output_saved",
     "pause",
     "paused",
@@ -187,6 +203,7 @@ __all__ = [
     "run_counts",
     "save_output",
     "search",
+    "search_uuids",
     "summaries",
     "takers",
     "unpublish",

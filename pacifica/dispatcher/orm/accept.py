@@ -1,6 +1,7 @@
 """Accept events: store each with its runs in one transaction, and recognise duplicates."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -11,14 +12,14 @@ from pacifica.dispatcher.applications import Application
 from pacifica.dispatcher.errors import TooLargeError
 from pacifica.dispatcher.events import Event
 from pacifica.dispatcher.orm.database import Database, row_size
-from pacifica.dispatcher.orm.schema import EventRow, RunRow, State
+from pacifica.dispatcher.orm.schema import MAX_SHORT, EventRow, RunRow, State
 from pacifica.dispatcher.orm.search import digest
 from pacifica.dispatcher.orm.uuid7 import new_uuid
 from pacifica.dispatcher.orm.views import status_of
 
 _EVENT = (
     *("uuid", "identity", "source", "id", "type", "subject", "received", "sent"),
-    *("type_hash", "source_hash", "unmatched", "expired"),
+    *("type_hash", "source_hash", "unmatched", "expired", "attributes"),
 )
 _RUN = (
     *("uuid", "event", "application", "state", "attempt", "due", "queued"),
@@ -114,8 +115,12 @@ def _event_row(arrival: Arrival, now: float) -> tuple[Any, ...]:
     return (
         *(new_uuid(now), _identity(event), event.source, event.id, event.type),
         *(event.text("subject"), now, event.sent, digest(event.type), digest(event.source)),
-        *(int(not arrival.applications), int(arrival.expired)),
+        *(int(not arrival.applications), int(arrival.expired), _attributes(event)),
     )
+
+
+def _attributes(event: Event) -> str | None:
+    return json.dumps(dict(event.attributes)) if len(event.sent) > MAX_SHORT else None
 
 
 def _check_sizes(rows: Iterable[tuple[Any, ...]], limit: int) -> None:

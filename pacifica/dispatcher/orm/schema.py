@@ -76,11 +76,16 @@ class WordsField(LongTextField):
         return tuple((value or "").split())
 
 
+MAX_SHORT = 4096
+"""Maximum length of an event, in characters, whose attributes are only in its text."""
+
+
 class EventRow(Model):
     """An event as it was sent; `identity` is a digest of source and id, to recognise duplicates.
 
     `type_hash` and `source_hash` represent type and source in indexes; `unmatched` is set while the
-    event has no run, `expired` if it had expired when it was received.
+    event has no run, `expired` if it had expired when it was received. `attributes` are those of an
+    event that is longer than MAX_SHORT.
     """
 
     uuid = CharField(36, primary_key=True)
@@ -95,6 +100,7 @@ class EventRow(Model):
     source_hash = BigIntegerField()
     unmatched = FlagField()
     expired = FlagField()
+    attributes = JsonField(null=True)
 
     class Meta:
         """The table."""

@@ -14,10 +14,13 @@ from typing import Final
 
 from pacifica.dispatcher.orm.database import Database
 from pacifica.dispatcher.orm.schema import State
-from pacifica.dispatcher.orm.views import PRECEDENCE, EventView, event_views
+from pacifica.dispatcher.orm.views import PRECEDENCE, EventSummary, event_summaries, fitting
 
 SEARCH_TIMEOUT: Final = 0.05
 """The default time limit of a search, in seconds."""
+
+MAX_PAGE: Final = 8 * 1024**2
+"""Maximum size of a page of events, in characters as stored; one event may be larger."""
 
 _FIRST_STRETCH: Final = 60.0  # seconds of the events' times
 _FASTEST_GROWTH: Final = 8.0
@@ -68,7 +71,7 @@ class EventPage:
         before: the start of the next page, for `EventFilter.before`; None on the last page.
     """
 
-    events: tuple[EventView, ...]
+    events: tuple[EventSummary, ...]
     before: str | None
 
 
@@ -89,24 +92,46 @@ def time_of(uuid: str) -> float:
 
 
 def search(
-    database: Database, wanted: EventFilter, limit: int, timeout: float = SEARCH_TIMEOUT
+    database: Database,
+    wanted: EventFilter,
+    limit: int,
+    timeout: float = SEARCH_TIMEOUT,
+    *,
+    brief: bool = False,
 ) -> EventPage:
-    """Find a page of events, newest first.
+    """Find a page of events, newest first, of at most MAX_PAGE.
 
     Args:
         database: the database.
         wanted: the filter.
         limit: the maximum number of events.
         timeout: seconds after which no further stretch is searched.
+        brief: leave out the results and errors of the runs.
     """
+    with database.reading():
+        uuids, before = _find(database, wanted, limit, timeout)
+        fit = fitting(database, uuids, MAX_PAGE, brief=brief)
+        if len(fit) < len(uuids):
+            before = fit[-1]
+        return EventPage(tuple(event_summaries(database, fit, brief=brief)), before)
+
+
+def search_uuids(
+    database: Database, wanted: EventFilter, limit: int, timeout: float = SEARCH_TIMEOUT
+) -> tuple[list[str], str | None]:
+    """Find the uuids of a page of events as `search` does, and the start of the next page."""
+    with database.reading():
+        return _find(database, wanted, limit, timeout)
+
+
+def _find(
+    database: Database, wanted: EventFilter, limit: int, timeout: float
+) -> tuple[list[str], str | None]:
     end = wanted.before or _END
     if wanted.until is not None:
         end = min(end, uuid_at(wanted.until))
     oldest = "" if wanted.since is None else uuid_at(wanted.since)
-    conditions = _Conditions(wanted)
-    with database.reading():
-        uuids, before = _search(database, conditions, (oldest, end), limit, timeout)
-        return EventPage(tuple(event_views(database, uuids)), before)
+    return _search(database, _Conditions(wanted), (oldest, end), limit, timeout)
 
 
 def _search(

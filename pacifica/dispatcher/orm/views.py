@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import accumulate
+from typing import Any, Final, TypeVar
 
-from peewee import JOIN
+from peewee import JOIN, Case
 
-from pacifica.dispatcher.errors import NotFoundError
-from pacifica.dispatcher.events import Json
+from pacifica.dispatcher.errors import EventError, NotFoundError
+from pacifica.dispatcher.events import Attribute, Json, parse_event
 from pacifica.dispatcher.execution.capture import Piece
 from pacifica.dispatcher.execution.handles import local_pid
 from pacifica.dispatcher.execution.progress import Progress
@@ -15,6 +16,7 @@ from pacifica.dispatcher.orm.database import Database
 from pacifica.dispatcher.orm.rows import statement, views
 from pacifica.dispatcher.orm.schema import (
     LAST_ATTEMPT,
+    MAX_SHORT,
     AttemptRow,
     EventRow,
     OutputRow,
@@ -32,11 +34,14 @@ PRECEDENCE: tuple[State, ...] = (
 )
 """States in order of precedence: the first that any run of an event is in is its status."""
 
-_EVENTS = EventRow.select(EventRow.uuid, EventRow.received, EventRow.sent, EventRow.expired)
-_RUNS = (
+_SUMMARIES = EventRow.select(
+    *(EventRow.uuid, EventRow.received, EventRow.expired, EventRow.attributes),
+    Case(None, [(EventRow.attributes.is_null(), EventRow.sent)]).alias("text"),
+)
+_RUNS_IN_BRIEF = (
     RunRow.select(
         *(RunRow.uuid, RunRow.event, RunRow.application, RunRow.state.alias("status")),
-        *(RunRow.attempt, RunRow.result, RunRow.error, RunRow.queued, RunRow.finished, RunRow.due),
+        *(RunRow.attempt, RunRow.queued, RunRow.finished, RunRow.due),
         *(RunRow.crashes, RunRow.losses, RunRow.origin, RunRow.superseded),
         RunRow.cancelling.is_null(False).converter(bool).alias("cancelling"),
         *(AttemptRow.exit_code, AttemptRow.signal_name.alias("signal"), AttemptRow.started),
@@ -49,6 +54,14 @@ _RUNS = (
     )
     .order_by(RunRow.uuid)
 )
+_RUNS = _RUNS_IN_BRIEF.select_extend(RunRow.result, RunRow.error)
+_EVENT_SIZES = f"""SELECT uuid, COALESCE(LENGTH(attributes), {MAX_SHORT}) FROM event
+    WHERE uuid IN ({{marks}})"""  # noqa: S608 - ours
+_RUN_SIZES = """SELECT event, COUNT(*),
+    SUM(COALESCE(LENGTH(result), 0) + COALESCE(LENGTH(error), 0)) FROM run
+    WHERE event IN ({marks}) GROUP BY event"""
+_RUN_COUNTS = "SELECT event, COUNT(*), 0 FROM run WHERE event IN ({marks}) GROUP BY event"
+_RUN_SIZE: Final = 600  # bytes of a run without its result and error
 _ATTEMPTS = AttemptRow.select(
     *(
         AttemptRow.number,
@@ -63,6 +76,11 @@ _ATTEMPTS = AttemptRow.select(
 _PIECES = OutputRow.select(
     OutputRow.stream, OutputRow.position, OutputRow.written, OutputRow.data
 ).order_by(OutputRow.written, OutputRow.position)
+_PIECE_SIZES = """SELECT written, position, LENGTH(data) FROM output
+    WHERE run = ? AND attempt = ? AND stream IN (?, ?) ORDER BY written DESC, position DESC"""
+_SINCE = """SELECT stream, position, written, data FROM output
+    WHERE run = ? AND attempt = ? AND stream IN (?, ?)
+    AND (written > ? OR (written = ? AND position >= ?)) ORDER BY written, position"""
 _ENDED = "SELECT finished FROM attempt WHERE run = ? AND number = ?"
 _SAVED = """SELECT position + LENGTH(data) FROM output
     WHERE run = ? AND attempt = ? AND stream = ? ORDER BY position DESC LIMIT 1"""
@@ -78,6 +96,7 @@ class RunView:
     """A run and its last attempt; times are seconds since the epoch.
 
     Attributes:
+        result: its result; None also in a list that does not show it, as for `error`.
         due: when it may start, if it waits and has no wake-up in flight.
         progress: the progress last reported by the last attempt.
         crashes: how many of its attempts died with their worker process, until an hour of peace.
@@ -133,19 +152,28 @@ class AttemptView:
 
 
 @dataclass(frozen=True, slots=True)
-class EventView:
-    """An event as it was sent, its status and its runs.
+class EventSummary:
+    """An event without its data, its status and its runs.
 
     Attributes:
+        attributes: the attributes; none if an earlier version accepted the event, and this one
+            does not.
         expired: True if it had expired when it was received.
     """
 
     uuid: str
     status: str
     received: float
-    sent: str
+    attributes: Mapping[str, Attribute]
     expired: bool
     runs: tuple[RunView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EventView(EventSummary):
+    """An event as it was sent, its status and its runs."""
+
+    sent: str
 
 
 def status_of(states: Sequence[str]) -> str:
@@ -160,10 +188,21 @@ def event(database: Database, uuid: str) -> EventView:
         NotFoundError: no such event.
     """
     with database.reading():
-        found = event_views(database, [uuid])
-    if not found:
-        raise NotFoundError(f"Event {uuid} does not exist")
-    return found[0]
+        found = _event_views(
+            database, [uuid], _SUMMARIES.select_extend(EventRow.sent), _RUNS, EventView
+        )
+    return _only(found, uuid)
+
+
+def event_summary(database: Database, uuid: str) -> EventSummary:
+    """Return an event with its runs, without its data.
+
+    Raises:
+        NotFoundError: no such event.
+    """
+    with database.reading():
+        found = event_summaries(database, [uuid])
+    return _only(found, uuid)
 
 
 def run(database: Database, uuid: str) -> tuple[RunView, tuple[AttemptView, ...]]:
@@ -194,6 +233,34 @@ def output(database: Database, uuid: str, attempt: int, stream: str | None) -> l
         query = query.where(OutputRow.stream == stream)
     with database.reading():
         return views(database, query, Piece)
+
+
+def output_end(
+    database: Database, uuid: str, attempt: int, stream: str | None, size: int
+) -> tuple[list[Piece], bool]:
+    """Return the last pieces of an attempt's stored output, in the order written.
+
+    Args:
+        database: the database.
+        uuid: the uuid of the run.
+        attempt: the attempt's number.
+        stream: "stdout" or "stderr"; None for both.
+        size: the number of bytes that suffices.
+
+    Returns:
+        the pieces, and True if there are earlier ones.
+    """
+    streams = (stream, stream) if stream else ("stdout", "stderr")
+    key = (uuid, attempt, *streams)
+    with database.reading():
+        sizes = database.fetch(_PIECE_SIZES, key).fetchall()
+        totals = list(accumulate(length for _, _, length in sizes))
+        needed = min(len(sizes), sum(total < size for total in totals) + 1)
+        if not needed:
+            return [], False
+        written, position, _ = sizes[needed - 1]
+        query = statement(database, OutputRow, _SINCE, *key, written, written, position)
+        return views(database, query, Piece), needed < len(sizes)
 
 
 def output_saved(database: Database, uuid: str, attempt: int) -> tuple[dict[str, int], bool]:
@@ -227,25 +294,88 @@ def output_after(
     return sorted(beyond, key=lambda each: each.written)
 
 
-def event_views(database: Database, uuids: Sequence[str]) -> list[EventView]:
-    """Return the events with these uuids, newest first; the caller has a connection."""
+def event_summaries(
+    database: Database, uuids: Sequence[str], *, brief: bool = False
+) -> list[EventSummary]:
+    """Return the events with these uuids, newest first; the caller has a connection.
+
+    Args:
+        database: the database.
+        uuids: the uuids.
+        brief: leave out the results and errors of the runs.
+    """
+    return _event_views(
+        database, uuids, _SUMMARIES, _RUNS_IN_BRIEF if brief else _RUNS, EventSummary
+    )
+
+
+def fitting(
+    database: Database, uuids: Sequence[str], max_bytes: int, *, brief: bool
+) -> Sequence[str]:
+    """Return the first of these events whose summaries have at most this many bytes together.
+
+    At least one is returned. The sizes are estimates in characters that the database computes.
+    """
+    if len(uuids) <= 1:
+        return uuids
+    marks = ", ".join("?" * len(uuids))
+    of_runs = _RUN_COUNTS if brief else _RUN_SIZES
+    sizes = dict(database.fetch(_EVENT_SIZES.format(marks=marks), uuids).fetchall())
+    for event, number, size in database.fetch(of_runs.format(marks=marks), uuids).fetchall():
+        sizes[event] += number * _RUN_SIZE + int(size)
+    totals = accumulate(sizes[uuid] for uuid in uuids)
+    return uuids[: max(1, sum(total <= max_bytes for total in totals))]
+
+
+T = TypeVar("T", bound=EventSummary)
+
+
+def _event_views(
+    database: Database,
+    uuids: Sequence[str],
+    events: Any,  # noqa: ANN401 - peewee is untyped
+    runs: Any,  # noqa: ANN401
+    kind: type[T],
+) -> list[T]:
     if not uuids:
         return []
-    query = _EVENTS.where(EventRow.uuid.in_(uuids)).order_by(EventRow.uuid.desc())
+    query = events.where(EventRow.uuid.in_(uuids)).order_by(EventRow.uuid.desc())
     rows: list[dict[str, Any]] = views(database, query, dict)
-    runs: dict[str, list[RunView]] = {uuid: [] for uuid in uuids}
-    for view in views(database, _RUNS.where(RunRow.event.in_(uuids)), _run_view):
-        runs[view.event].append(view)
-    return [_event_view(runs[row["uuid"]], **row) for row in rows]
+    found: dict[str, list[RunView]] = {uuid: [] for uuid in uuids}
+    for view in views(database, runs.where(RunRow.event.in_(uuids)), _run_view):
+        found[view.event].append(view)
+    return [_event_view(kind, found[row["uuid"]], **row) for row in rows]
 
 
-def _event_view(runs: Sequence[RunView], **columns: Any) -> EventView:  # noqa: ANN401 - as stored
+def _event_view(
+    kind: type[T],
+    runs: Sequence[RunView],
+    attributes: Mapping[str, Attribute] | None,
+    text: str | None,
+    **columns: Any,  # noqa: ANN401 - as stored
+) -> T:
     status = status_of([each.status for each in runs if not each.superseded])
-    return EventView(status=status, runs=tuple(runs), **columns)
+    if attributes is None:
+        attributes = _attributes(text or "")
+    return kind(status=status, runs=tuple(runs), attributes=attributes, **columns)
+
+
+def _attributes(sent: str) -> Mapping[str, Attribute]:
+    try:
+        return parse_event(sent).attributes
+    except EventError:
+        return {}
+
+
+def _only(found: Sequence[T], uuid: str) -> T:
+    if not found:
+        raise NotFoundError(f"Event {uuid} does not exist")
+    return found[0]
 
 
 def _run_view(progress: int | None, progress_text: str, **columns: Any) -> RunView:  # noqa: ANN401
-    return RunView(progress=_progress(progress, progress_text), **columns)
+    left_out = {"result": None, "error": None}  # in brief
+    return RunView(progress=_progress(progress, progress_text), **left_out | columns)
 
 
 def _attempt_view(

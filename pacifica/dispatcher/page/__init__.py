@@ -1,6 +1,7 @@
 """The web pages: HTML rendered from views. Pure, without HTTP."""
 
 from pacifica.dispatcher.page.render import (
+    MAX_OUTPUT,
     Html,
     application_list,
     asset,
@@ -18,6 +19,7 @@ from pacifica.dispatcher.page.terminal import Terminal
 from pacifica.dispatcher.page.words import pretty
 
 __all__ = [
+    "MAX_OUTPUT",
     "Html",
     "Terminal",
     "application_list",

@@ -5,7 +5,7 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from types import MappingProxyType
 from typing import Any, Final
@@ -21,8 +21,13 @@ from pacifica.dispatcher.page.terminal import Terminal
 
 _TYPES: Final = {"page.css": "text/css;charset=utf-8", "page.js": "text/javascript;charset=utf-8"}
 _OUTCOMES: Final = (*map(str, orm.State), "unmatched")
+MAX_OUTPUT: Final = 256 * 1024
+"""Maximum length of an output on a page, in characters."""
+
 _NO_FIELDS: Final[Mapping[str, None]] = MappingProxyType({})
-_MAX_SHOWN: Final = 256 * 1024  # characters of an output on a page
+_MAX_EVENT: Final = 64 * 1024  # characters of an event or a result on a page
+_MAX_WORD: Final = 200  # characters of an attribute in a list or a heading
+_MAX_VALUE: Final = 4096  # characters of an attribute on the page of its event
 _BAR: Final = 40  # the height of the tallest bar
 
 
@@ -81,7 +86,7 @@ def event_list(  # noqa: PLR0913 - the values on the page
     """
     return _page(
         "events.html",
-        found=[(view, _parsed(view.sent)) for view in found.events],
+        found=found.events,
         filters=filters,
         following=following,
         counts=counts,
@@ -105,7 +110,8 @@ def event(
         "event.html",
         view=view,
         event=parsed,
-        data=parsed and words.payload(parsed),
+        data=parsed and words.payload(parsed, _MAX_EVENT),
+        most_sent=_MAX_EVENT,
         differing=differing,
         explained=explained,
         url=url,
@@ -119,6 +125,7 @@ def run(  # noqa: PLR0913 - the values on the page
     shown: orm.AttemptView | None,
     stream: str | None,
     output: Sequence[tuple[str, str]],
+    cut: bool,
     files: Sequence[Artifact],
     why_no_files: str | None,
     ends: Sequence[orm.RunEnd],
@@ -132,12 +139,13 @@ def run(  # noqa: PLR0913 - the values on the page
         shown: the attempt to show; None if none has started.
         stream: the stream to show; None for both.
         output: the output as pairs of stream name and text, of which the end is shown.
+        cut: True if this is only the end of the output.
         files: the files that the attempt left.
         why_no_files: the reason if there are none or not all.
         ends: the latest ends of runs of the same application.
         is_orphan: True if it waits although its application is not configured.
     """
-    last, cut = _end(output)
+    last, cut_here = _end(output)
     terminal = Terminal()
     return _page(
         "run.html",
@@ -146,7 +154,7 @@ def run(  # noqa: PLR0913 - the values on the page
         shown=shown,
         stream=stream,
         output="".join(terminal.html(name, text) for name, text in last),
-        cut=cut,
+        cut=cut or cut_here,
         files=files,
         why_no_files=why_no_files,
         ends=ends,
@@ -277,7 +285,8 @@ def _environment() -> Environment:
         "duration": words.duration,
         "exact": words.exact,
         "rule": words.rule,
-        "pretty": words.pretty,
+        "pretty": partial(words.pretty_beginning, most=_MAX_EVENT),
+        "beginning": words.beginning,
         "shell": shlex.join,
     }
     environment.globals |= {
@@ -286,6 +295,8 @@ def _environment() -> Environment:
         "tags": {name: asset(name)[2] for name in _TYPES},
         "outcomes": _OUTCOMES,
         "most": orm.MAX_COUNTED,
+        "word": _MAX_WORD,
+        "most_value": _MAX_VALUE,
     }
     return environment
 
@@ -301,13 +312,13 @@ def _parsed(sent: str) -> events.Event | None:
 def _end(output: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], bool]:
     # The end of an output, and True if the beginning was cut off.
     kept: list[tuple[str, str]] = []
-    room = _MAX_SHOWN
+    room = MAX_OUTPUT
     for stream, text in reversed(output):
         if not room:
             break
         kept.append((stream, text[-room:]))
         room -= len(kept[-1][1])
-    return kept[::-1], sum(len(text) for _, text in output) > _MAX_SHOWN
+    return kept[::-1], sum(len(text) for _, text in output) > MAX_OUTPUT
 
 
 def _bars(history: Sequence[orm.Minute]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from pacifica.dispatcher.events import ABSENT, Event, Json, media_type
 _UNITS: Final = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
 _COMPARED: Final = {"exact": "is", "prefix": "begins with", "suffix": "ends with"}
 _JOINED: Final = {"all": " and ", "any": " or "}
+_ENCODER: Final = json.JSONEncoder(indent=2, ensure_ascii=False)
 _NOW: Final = 1.0  # seconds; shorter ages are "now"
 
 
@@ -62,9 +63,32 @@ def rule(document: Json) -> str:
     return f"{dialect}: {value}"
 
 
-def pretty(value: Json) -> str:
-    """Format JSON with indentation."""
-    return json.dumps(value, indent=2, ensure_ascii=False)
+def pretty(value: Json, most: int) -> str:
+    """Format JSON with indentation, or in one line if that is longer than `most` characters."""
+    found = _indented(value, most)
+    return found if len(found) <= most else json.dumps(value, ensure_ascii=False)
+
+
+def pretty_beginning(value: Json, most: int) -> str:
+    """Format the beginning of JSON with indentation."""
+    return beginning(_indented(value, most), most)
+
+
+def _indented(value: Json, most: int) -> str:
+    # Indentation can make JSON a hundred times as long; stop as soon as it is too long.
+    parts: list[str] = []
+    room = most
+    for part in _ENCODER.iterencode(value):
+        parts.append(part)
+        room -= len(part)
+        if room < 0:
+            break
+    return "".join(parts)
+
+
+def beginning(text: str, most: int) -> str:
+    """Return a text, or its beginning with a mark if it is longer than that."""
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +106,30 @@ class Payload:
     text: str
 
 
-def payload(event: Event) -> Payload | None:
-    """Return the data of an event in readable form; None if it has none."""
+def payload(event: Event, most: int) -> Payload | None:
+    """Return the data of an event in readable form; None if it has none.
+
+    Args:
+        event: the event.
+        most: the number of characters after which the text is cut.
+    """
     kind, data = event.text("datacontenttype"), event.data
     if data is ABSENT:
         return None
     if isinstance(data, bytes):
-        return _bytes(kind or "bytes", data)
+        return _bytes(kind or "bytes", data, most)
     if isinstance(data, str) and kind and not media_type.is_json(kind):
-        return Payload(kind, len(data.encode()), data)
+        return Payload(kind, len(data.encode()), beginning(data, most))
     size = len(json.dumps(data, ensure_ascii=False).encode())
-    return Payload(kind or "JSON", size, pretty(data))
+    return Payload(kind or "JSON", size, pretty_beginning(data, most))
 
 
-def _bytes(kind: str, data: bytes) -> Payload:
+def _bytes(kind: str, data: bytes, most: int) -> Payload:
     try:
-        return Payload(kind, len(data), data.decode())
+        return Payload(kind, len(data), beginning(data.decode(), most))
     except UnicodeDecodeError:
-        return Payload(f"{kind}, in Base64", len(data), base64.b64encode(data).decode())
+        text = base64.b64encode(data[:most]).decode()
+        return Payload(f"{kind}, in Base64", len(data), beginning(text, most))
 
 
 def curl(sent: str, url: str) -> str:

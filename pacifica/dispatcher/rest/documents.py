@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Final
 
-from pacifica.dispatcher import events, orm
+from pacifica.dispatcher import orm
 from pacifica.dispatcher.applications import Application, Explained
 from pacifica.dispatcher.applications.command_template import CommandTemplate
 from pacifica.dispatcher.events import Json
@@ -31,14 +31,13 @@ def accepted_document(accepted: orm.Accepted) -> Json:
     return document
 
 
-def status_document(view: orm.EventView) -> Json:
+def status_document(view: orm.EventSummary) -> Json:
     """Describe the status of an event."""
-    event = events.parse_event(view.sent)
     document: dict[str, Json] = {
         "uuid": view.uuid,
         "status": view.status,
         "result": only_result(view),
-        "event": dict(event.attributes),
+        "event": dict(view.attributes),
         "received": timestamp(view.received),
         "runs": [run_document(each) for each in view.runs],
     }
@@ -65,7 +64,7 @@ def events_document(found: orm.EventPage, total: orm.DifferingTotal) -> Json:
     }
 
 
-def only_result(view: orm.EventView) -> Json:
+def only_result(view: orm.EventSummary) -> Json:
     """Return the result of an event's only run, or None if it has none or several.
 
     Superseded runs do not count.

@@ -81,8 +81,8 @@ class Status(Resource):
     def GET(self, request: Request, event: str, wait: int = 0) -> Response:
         """Return its status, its runs, and the result if it has exactly one run."""
 
-        def query() -> orm.EventView:
-            return orm.event(self.context.database, event)
+        def query() -> orm.EventSummary:
+            return orm.event_summary(self.context.database, event)
 
         view = await_end(self.context, request, event, query, wait)
         if not request.prefers_text:

@@ -44,6 +44,7 @@ _SEARCH_LIMIT: Final = 2.0  # seconds
 _MAX_FIELD: Final = 1024  # bytes of a form field with an id or an address
 _OTHER_FIELDS: Final = 4  # action, more, application, state
 _FORM_GROWTH: Final = 3  # form encoding turns one byte into up to three
+_INDENTATION: Final = 4  # how many times as long an indented event may be
 _PAGE: Final = {HTML: STRING}
 
 _ACTIONS: Final[Mapping[str, Callable[[Receiver, str, Selection], Acted]]] = {
@@ -74,7 +75,8 @@ class Edit(Resource):
         """Return the copy with a new id."""
         view = orm.event(self.context.database, read_event_id(event))
         copy = events.parse_event(view.sent).structured() | {"id": str(uuid.uuid4())}
-        return _edit_page(HTTPStatus.OK, view.uuid, page.pretty(copy), ())
+        text = page.pretty(copy, _INDENTATION * len(view.sent))
+        return _edit_page(HTTPStatus.OK, view.uuid, text, ())
 
     @operation(
         "Store the edited copy as a new event",
@@ -85,7 +87,7 @@ class Edit(Resource):
     )
     def POST(self, request: Request, event: str = "") -> Response:
         """Store the copy and redirect to it, or show the form again with the problems."""
-        original = orm.event(self.context.database, read_event_id(event)).uuid
+        original = orm.event_summary(self.context.database, read_event_id(event)).uuid
         [text] = request.form(1).get("sent", [""])
         limit = self.context.max_event_size
         if len(text.encode()) > limit:
@@ -161,14 +163,13 @@ class Together(Resource):
             return ask(_ids("event", selected), None)
         filters = {name: texts for name, texts in query.items() if any(texts)}
         chosen = read_parameters(filters, _FILTERS)
-        found = orm.search(
+        uuids, before = orm.search_uuids(
             self.context.database,
             event_filter(self.context.database, chosen),
             _MAX_AT_ONCE,
             _SEARCH_LIMIT,
         )
-        more = found.before and _more(filters, found.before, action)
-        return ask([view.uuid for view in found.events], more)
+        return ask(uuids, before and _more(filters, before, action))
 
 
 class Static(Resource):

@@ -46,9 +46,11 @@ def beginning() -> dict[str, int]:
     return dict.fromkeys(STREAMS, 0)
 
 
-def parts_of(pieces: Iterable[Piece]) -> list[tuple[str, str]]:
-    """Return the whole output as pairs of stream name and text."""
-    transcript = Transcript(beginning())
+def parts_of(
+    pieces: Iterable[Piece], begin: Mapping[str, int] | None = None
+) -> list[tuple[str, str]]:
+    """Return output as pairs of stream name and text, from the given position of each stream."""
+    transcript = Transcript(begin or beginning())
     parts = [(each.stream, transcript.add(each)) for each in pieces]
     return parts + list(transcript.end().items())
 

@@ -45,7 +45,7 @@ def event_list(
 ) -> Html:
     """Show the newest events that match the filters."""
     database = context.database
-    found = orm.search(database, event_filter(database, chosen), limit)
+    found = orm.search(database, event_filter(database, chosen), limit, brief=True)
     filters = {name: texts[0] for name, texts in request.parameters().items() if texts[0]}
     following = found.before and urllib.parse.urlencode({**filters, "before": found.before})
     return page.event_list(
@@ -83,14 +83,16 @@ def run(
     database = context.database
     view, attempts = orm.run(database, run)
     number = number_of(view, attempt)
-    pieces = orm.output(database, view.uuid, number, stream)
+    pieces, cut = orm.output_end(database, view.uuid, number, stream, page.MAX_OUTPUT)
+    begin = {each.stream: each.position for each in reversed(pieces)} if cut else {}
     files, why = files_of(context, view, attempts, number)
     return page.run(
         view,
         attempts,
         shown=attempts[number - 1] if number else None,
         stream=stream,
-        output=output_text.parts_of(pieces),
+        output=output_text.parts_of(pieces, {**output_text.beginning(), **begin}),
+        cut=cut,
         files=files,
         why_no_files=why,
         ends=orm.recent_ends(database, view.application, _COMPARED),

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from pacifica.dispatcher.events import Event, Json
-from pacifica.dispatcher.rules.filter import Explanation
+from pacifica.dispatcher.rules.filter import Explanation, beginning
 
 _NAME = re.compile(r"[a-z0-9]+")
 
@@ -44,7 +44,8 @@ class Comparison:
 
     def explain(self, event: Event) -> Explanation:
         """Explain the result, with the attribute's canonical string as the value."""
-        return Explanation(self.matches(event), self.clause, event.text(self.attribute))
+        value = beginning(event.text(self.attribute))
+        return Explanation(self.matches(event), self.clause, value)
 
 
 class Exact(Comparison):

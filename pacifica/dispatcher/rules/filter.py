@@ -4,7 +4,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from pacifica.dispatcher.events import Event, Json
+from pacifica.dispatcher.events import Attribute, Event, Json
+
+_MAX_SHOWN = 1000  # characters of an attribute or a location in an explanation
+
+
+def beginning(value: Attribute | None) -> Attribute | None:
+    """Return a value of an event as explanations show it: a long text is cut."""
+    if isinstance(value, str) and len(value) > _MAX_SHOWN:
+        return f"{value[:_MAX_SHOWN]}…"
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +24,7 @@ class Explanation:
         held: True if the event matches.
         clause: the filter in words.
         value: the attribute's string, the attributes used by an expression, or the locations
-            selected by a query; null for an attribute that the event lacks.
+            selected by a query; null for an attribute that the event lacks. Long texts are cut.
         error: the evaluation error, if any; the event then does not match.
         parts: the explanations of the filters within this one.
     """

@@ -33,7 +33,7 @@ from jsonpath_rfc9535.tokens import TokenStream
 
 from pacifica.dispatcher.events import Event, Json, strict_json
 from pacifica.dispatcher.rules import iregexp, legacy_jsonpath, work
-from pacifica.dispatcher.rules.filter import Explanation
+from pacifica.dispatcher.rules.filter import Explanation, beginning
 
 MAX_LENGTH = 16 * 1024
 """Maximum length of a query, in characters."""
@@ -210,7 +210,7 @@ class JsonPath:
         try:
             with work.limited():
                 found = islice(self._query.finditer(event.structured()), _MAX_LOCATIONS)
-                locations: list[Json] = [each.path() for each in found]
+                locations: list[Json] = [beginning(each.path()) for each in found]
         except (JSONPathError, RecursionError) as exc:
             return Explanation(held=False, clause=clause, error=str(exc))
         return Explanation(bool(locations), clause, locations)

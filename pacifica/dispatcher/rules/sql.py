@@ -5,7 +5,7 @@ from typing import Self
 
 from pacifica.dispatcher.events import Event, Json
 from pacifica.dispatcher.rules.cesql import CesqlError, Expression
-from pacifica.dispatcher.rules.filter import Explanation
+from pacifica.dispatcher.rules.filter import Explanation, beginning
 
 _COST = 5
 
@@ -50,9 +50,9 @@ class Sql:
         if result.errors:
             error = "; ".join(f"{each.kind.value} error: {each}" for each in result.errors)
         elif not isinstance(result.value, bool):
-            error = f"result {result.value!r} is not a Boolean"
+            error = f"result {beginning(result.value)!r} is not a Boolean"
         compared: dict[str, Json] = {
-            name: event.attributes.get(name) for name in self.expression.attributes
+            name: beginning(event.attributes.get(name)) for name in self.expression.attributes
         }
         held = error is None and result.value is True
         return Explanation(held, f"the expression {self.expression.text} is true", compared, error)

@@ -233,6 +233,33 @@ def test_a_full_last_page_has_no_next_page(database: orm.Database) -> None:
     assert orm.search(database, orm.EventFilter(), 3).before == uuids[1]
 
 
+@pytest.mark.parametrize("brief", [False, True])
+def test_a_page_has_a_maximum_size(
+    each_database: orm.Database, monkeypatch: pytest.MonkeyPatch, *, brief: bool
+) -> None:
+    monkeypatch.setattr(sys.modules[uuid_at.__module__], "MAX_PAGE", 100_000)
+    uuids = [stored(each_database, number, "app", subject="s" * 40_000) for number in range(5)]
+    change(each_database, "UPDATE run SET result = ?", (f'"{"r" * 40_000}"',))
+    pages: list[list[str]] = []
+    before = None
+    while not pages or before:
+        wanted = orm.EventFilter(before=before)
+        found = orm.search(each_database, wanted, 10, brief=brief)
+        pages.append([view.uuid for view in found.events])
+        before = found.before
+    newest = uuids[::-1]
+    expected = [newest[:2], newest[2:4], newest[4:]] if brief else [[uuid] for uuid in newest]
+    assert pages == expected
+
+
+def test_an_event_larger_than_a_page_is_found(
+    database: orm.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[uuid_at.__module__], "MAX_PAGE", 1000)
+    uuid = stored(database, 1, subject="s" * 40_000)
+    assert found(database, orm.EventFilter()) == [uuid]
+
+
 @given(st.floats(0, 2**37))
 def test_a_uuid_keeps_its_time_to_the_millisecond(moment: float) -> None:
     assert 0 <= moment - time_of(uuid_at(moment)) < 0.0011

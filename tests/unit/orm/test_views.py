@@ -15,6 +15,7 @@ from tests.factories import (
     claimed,
     claimed_run,
     due,
+    make_event,
     superseded_event,
 )
 
@@ -162,3 +163,44 @@ def test_output_can_be_read_from_a_position(each_database: orm.Database) -> None
     assert [each.written for each in stored] == pytest.approx([1, 2, 3], abs=5)
     orm.finish(each_database, claim, orm.State.SUCCEEDED, orm.Outcome(), [])
     assert orm.output_saved(each_database, run, 1)[1]
+
+
+def test_the_end_of_an_output_is_read_without_the_rest(each_database: orm.Database) -> None:
+    claim = claimed_run(each_database)
+    pieces = [
+        Piece(stream, position, 10.0 + position, b"x" * 10)
+        for position in range(0, 100, 10)
+        for stream in ("stdout", "stderr")
+    ]
+    orm.finish(each_database, claim, orm.State.SUCCEEDED, orm.Outcome(), pieces)
+    stored = orm.output(each_database, claim.run, 1, None)
+    of_stdout = orm.output(each_database, claim.run, 1, "stdout")
+    assert orm.output_end(each_database, claim.run, 1, "stdout", 25) == (of_stdout[-3:], True)
+    assert orm.output_end(each_database, claim.run, 1, None, 40) == (stored[-4:], True)
+    assert orm.output_end(each_database, claim.run, 1, None, 1000) == (stored, False)
+    assert orm.output_end(each_database, claim.run, 2, None, 1000) == ([], False)
+
+
+@pytest.mark.parametrize("length", [10, orm.MAX_SHORT, 2 * orm.MAX_SHORT])
+def test_a_summary_has_the_attributes_of_short_and_long_events(
+    each_database: orm.Database, length: int
+) -> None:
+    sent = make_event(7, count=2, flag=True, data="ä" * length)
+    [accepted] = orm.accept(each_database, [orm.Arrival(sent, ())])
+    summary = orm.event_summary(each_database, accepted.uuid)
+    assert summary.attributes == sent.attributes
+    [found] = orm.search(each_database, orm.EventFilter(), 10).events
+    assert found == summary
+    assert orm.event(each_database, accepted.uuid).sent == sent.sent
+
+
+def test_a_list_does_not_read_the_data_of_long_events(database: orm.Database) -> None:
+    [accepted] = orm.accept(database, [orm.Arrival(make_event(data="x" * 10_000), ())])
+    change(database, "UPDATE event SET sent = 'not read'", ())
+    assert orm.event_summary(database, accepted.uuid).attributes["id"] == "1"
+
+
+def test_an_event_that_is_no_longer_valid_has_no_attributes(database: orm.Database) -> None:
+    [accepted] = orm.accept(database, [orm.Arrival(make_event(), ())])
+    change(database, "UPDATE event SET sent = '{}'", ())
+    assert orm.event_summary(database, accepted.uuid).attributes == {}

@@ -79,7 +79,7 @@ def test_a_rule_in_words(document: Json, text: str) -> None:
 
 
 def test_pretty_json_keeps_non_ascii_letters() -> None:
-    assert words.pretty({"name": "Müller"}) == '{\n  "name": "Müller"\n}'
+    assert words.pretty({"name": "Müller"}, 100) == '{\n  "name": "Müller"\n}'
 
 
 _TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
@@ -112,5 +112,13 @@ def test_a_shell_parses_the_curl_command(text: str, path: str) -> None:
 def test_the_payload_of_an_event(
     members: dict[str, Json], payload: tuple[str, int, str] | None
 ) -> None:
-    found = words.payload(make_event(1, **members))
+    found = words.payload(make_event(1, **members), 1000)
     assert (found and (found.kind, found.size, found.text)) == payload
+
+
+def test_json_whose_indentation_is_too_long_is_on_one_line() -> None:
+    value: Json = [1] * 100
+    for _ in range(100):
+        value = [value]
+    assert words.pretty(value, 1000) == json.dumps(value)
+    assert len(words.pretty_beginning(value, 1000)) == 1001

@@ -27,6 +27,7 @@ from tests.factories import (
     claimant,
     claimed_run,
     due,
+    make_event,
     published_run,
     stored,
     view,
@@ -458,7 +459,7 @@ def test_the_output_of_one_stream_is_shown(client: Client, database: orm.Databas
 def test_only_the_end_of_a_long_output_is_shown(
     client: Client, database: orm.Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pacifica.dispatcher.page.render._MAX_SHOWN", 5)
+    monkeypatch.setattr("pacifica.dispatcher.page.render.MAX_OUTPUT", 5)
     claim = claimed_run(database)
     written = [Piece("stdout", 0, 1.0, b"out"), Piece("stderr", 0, 2.0, b"err")]
     assert orm.save_output(database, claim, written, orm.Outcome())
@@ -613,3 +614,39 @@ def test_the_content_equals_that_of_the_page_except_ages() -> None:
     html = problem_page("x")
     [main] = re.findall(r"<main[^>]*>(.*)</main>", html.page(), re.DOTALL)
     assert main == html.content()
+
+
+def test_a_large_event_is_cut_on_pages_but_not_in_json(context: rest.Context) -> None:
+    client = Client(replace(context, max_event_size=8 * 1024**2))
+    long = "s" * 100_000
+    data: Json = [1] * 100_000
+    for _ in range(60):
+        data = [data]  # its indented form is 60 times as long
+    uuid = client.send(1, type=MATCHED, subject=long, data=data).json["uuid"]
+    assert len(page(client, "/")) < 20_000
+    shown = page(client, f"/events/{uuid}")
+    assert len(shown) < 250_000
+    assert "Accept: application/json" in html.unescape(shown)
+    assert f"http://127.0.0.1/events/{uuid}" in shown
+    assert client.get("/events").json["events"][0]["event"]["subject"] == long
+    assert client.get(f"/events/{uuid}").json["event"]["data"] == data
+
+
+def test_a_page_shows_the_end_of_a_large_output(client: Client, database: orm.Database) -> None:
+    claim = claimed_run(database)
+    pieces = [
+        Piece("stdout", position, float(position), b"%07d\n" % position * 8192)
+        for position in range(0, 20 * 65_536, 65_536)
+    ]
+    orm.finish(database, claim, orm.State.SUCCEEDED, orm.Outcome(), pieces)
+    shown = page(client, f"/runs/{claim.run}")
+    assert "Only the end is shown" in shown
+    assert "were not kept" not in shown
+    assert len(shown) < 300_000
+    assert f"{19 * 65_536:07}" in shown
+
+
+def test_explanations_cut_long_values(client: Client) -> None:
+    event = make_event(type="t" * 50_000)
+    response = client.post(event.sent.encode(), "/explain")
+    assert len(response.body) < 20_000
