@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pacifica.dispatcher import events, orm, page
 from pacifica.dispatcher.applications import explain
-from pacifica.dispatcher.errors import EventError
+from pacifica.dispatcher.errors import EventError, TooManyStreamsError
 from pacifica.dispatcher.page import Html
 from pacifica.dispatcher.rest import output_text
 from pacifica.dispatcher.rest.context import Context
@@ -30,11 +30,19 @@ def page_response(context: Context, request: Request, show: partial[Html]) -> Re
 
     if request.prefers_html:
         return html_response(shown().page())
+    filters = sorted((name, texts) for name, texts in request.parameters().items() if any(texts))
+    query = urllib.parse.urlencode(filters, doseq=True)
+    address = f"{request.base}/{'/'.join(request.segments)}?{query}"  # the page shows the base
+    is_common = not filters and len(request.segments) <= 1
     slot = context.slots.try_take(request)
     known = request.headers.get("last-event-id", "")
-    address = f"{request.base}{request.path}?{request.query}"  # the page shows it
-    changes = context.live.follow(address, shown, slot, known)
-    return stream_response(changes, f"{EVENT_STREAM};charset=utf-8", slot.release if slot else None)
+    try:
+        viewer = context.live.join(address, shown, slot, known, common=is_common)
+    except TooManyStreamsError:
+        if slot is not None:
+            slot.release()
+        raise
+    return stream_response(viewer.changes(), f"{EVENT_STREAM};charset=utf-8", viewer.leave)
 
 
 def event_list(

@@ -6,17 +6,20 @@ import re
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
+from harness import wait_until
 from pacifica.dispatcher import events, orm, rest
+from pacifica.dispatcher.errors import TooManyStreamsError
 from pacifica.dispatcher.events import Json
 from pacifica.dispatcher.execution.capture import Piece
 from pacifica.dispatcher.orm.search import uuid_at
 from pacifica.dispatcher.page import Html
-from pacifica.dispatcher.rest.live import LivePages
+from pacifica.dispatcher.rest.live import MAX_ADDRESSES, LivePages, Viewer
 from pacifica.dispatcher.rest.notices import Notices
 from pacifica.dispatcher.rest.stream_slots import Slot
 from tests.factories import (
@@ -552,6 +555,18 @@ def contents(stream: Iterator[bytes]) -> list[str]:
     return [json.loads(data) for data in re.findall(r"^data: (.*)$", text, re.MULTILINE)]
 
 
+def join(
+    pages: LivePages,
+    show: Callable[[], Html] = lambda: problem_page("x"),
+    slot: Slot | None = None,
+    address: str = "/",
+    *,
+    common: bool = False,
+) -> Viewer:
+    """Join as a viewer that knows no content."""
+    return pages.join(address, show, slot, "", common=common)
+
+
 def problem_page(detail: str) -> Html:
     """Return a page that shows a text."""
     return Html("problem.html", {"title": "Test", "detail": detail})
@@ -561,10 +576,8 @@ def test_unchanged_content_is_not_sent_again(
     database: orm.Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pacifica.dispatcher.rest.live._SHARE", 0.0)
-    stream = LivePages(Notices(database)).follow(
-        "/", lambda: problem_page("same"), LimitedSlot(3), ""
-    )
-    [content] = contents(stream)
+    viewer = join(LivePages(Notices(database)), lambda: problem_page("same"), LimitedSlot(3))
+    [content] = contents(viewer.changes())
     assert "same" in content
 
 
@@ -574,9 +587,9 @@ def test_a_change_is_sent(database: orm.Database, monkeypatch: pytest.MonkeyPatc
     details = iter(["one", "two", "two", "three"])
     slot = LimitedSlot(4)
     monkeypatch.setattr(slot, "wait", lambda _: LimitedSlot.wait(slot, 0.0))
-    stream = LivePages(Notices(database)).follow("/", lambda: problem_page(next(details)), slot, "")
+    viewer = join(LivePages(Notices(database)), lambda: problem_page(next(details)), slot)
     assert [next(each for each in ("one", "two", "three") if each in content)
-            for content in contents(stream)] == ["one", "two", "three"]  # fmt: skip
+            for content in contents(viewer.changes())] == ["one", "two", "three"]  # fmt: skip
 
 
 def test_the_content_has_no_ages_and_no_layout(context: rest.Context, client: Client) -> None:
@@ -599,7 +612,7 @@ def test_several_viewers_share_one_rendering(database: orm.Database) -> None:
         return problem_page("x")
 
     viewers = [
-        threading.Thread(target=lambda: contents(live_pages.follow("/", show, None, "")))
+        threading.Thread(target=lambda: contents(join(live_pages, show).changes()))
         for _ in range(20)
     ]
     for each in viewers:
@@ -607,6 +620,134 @@ def test_several_viewers_share_one_rendering(database: orm.Database) -> None:
     for each in viewers:
         each.join()
     assert len(shown) == 1
+
+
+def busy_page(seconds: float) -> Callable[[], Html]:
+    """Return a page that takes this much processor time and is never the same."""
+
+    def show() -> Html:
+        end = time.thread_time() + seconds
+        while time.thread_time() < end:
+            pass
+        return problem_page(str(time.monotonic()))
+
+    return show
+
+
+@contextmanager
+def watching(viewers: Sequence[Viewer]) -> Iterator[list[list[float]]]:
+    """Let viewers follow their pages, and note when each gets a new content."""
+    times: list[list[float]] = [[] for _ in viewers]
+
+    def watch(viewer: Viewer, seen: list[float]) -> None:
+        seen.extend(time.monotonic() for part in viewer.changes() if b"event: page" in part)
+
+    threads = [
+        threading.Thread(target=watch, args=each) for each in zip(viewers, times, strict=True)
+    ]
+    for each in threads:
+        each.start()
+    try:
+        yield times
+    finally:
+        for viewer in viewers:
+            assert isinstance(viewer._slot, OpenSlot)  # noqa: SLF001 - ours
+            viewer._slot.close()  # noqa: SLF001
+        for each in threads:
+            each.join()
+
+
+class OpenSlot(Slot):
+    """A slot that is open until it is closed."""
+
+    def __init__(self) -> None:
+        """Open it."""
+        super().__init__(threading.Event(), None, lambda: None)
+
+    def close(self) -> None:
+        """End the response at its next look."""
+        self._stopping.set()
+
+
+def test_many_addresses_do_not_delay_the_common_pages(database: orm.Database) -> None:
+    pages = LivePages(Notices(database))
+    others = [
+        join(pages, busy_page(0.012), OpenSlot(), f"/?text=x{number}")
+        for number in range(MAX_ADDRESSES)
+    ]
+    common = join(pages, busy_page(0.012), OpenSlot(), "/", common=True)
+    began = time.process_time()
+    with watching([*others, common]) as times:
+        wait_until(lambda: len(times[-1]) >= 4, timeout=60)
+        elapsed = times[-1][-1] - times[-1][0]
+        others_at_most = max(len(each) for each in times[20:-1])
+    assert elapsed < 30  # three renewals
+    assert others_at_most <= 2
+    assert time.process_time() - began < 30
+
+
+def test_the_number_of_live_addresses_is_limited(database: orm.Database) -> None:
+    pages = LivePages(Notices(database))
+    viewers = [
+        join(pages, slot=OpenSlot(), address=f"/?text=x{number}") for number in range(MAX_ADDRESSES)
+    ]
+    with pytest.raises(TooManyStreamsError, match="Too many different live pages"):
+        join(pages, slot=OpenSlot(), address="/?text=new")
+    join(pages, slot=OpenSlot(), address="/?text=x1")  # known
+    join(pages, slot=OpenSlot(), address="/", common=True)
+    assert contents(viewers[-1].changes()) == []  # it had to give way
+    viewers[0].leave()
+    with pytest.raises(TooManyStreamsError):
+        join(pages, slot=OpenSlot(), address="/?text=new")
+
+
+def test_a_page_without_viewers_gives_way_to_another(
+    database: orm.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = LivePages(Notices(database))
+    for number in range(MAX_ADDRESSES):
+        contents(join(pages, address=f"/?text=x{number}").changes())
+    with pytest.raises(TooManyStreamsError):
+        join(pages, address="/?text=new")
+    monkeypatch.setattr("pacifica.dispatcher.rest.live._GIVE_UP_AFTER", 0.0)
+    assert len(contents(join(pages, address="/?text=new").changes())) == 1
+
+
+def test_a_slow_page_does_not_delay_others(database: orm.Database) -> None:
+    pages = LivePages(Notices(database))
+    may_end = threading.Event()
+
+    def slow() -> Html:
+        may_end.wait(60)
+        return problem_page("slow")
+
+    thread = threading.Thread(target=lambda: contents(join(pages, slow, address="/a").changes()))
+    thread.start()
+    try:
+        assert len(contents(join(pages, address="/b").changes())) == 1
+        assert thread.is_alive()
+    finally:
+        may_end.set()
+        thread.join()
+
+
+def test_equal_filters_are_one_live_page(context: rest.Context) -> None:
+    full = replace(context, slots=rest.StreamSlots(0))
+    for target in ("/?text=a&state=failed", "/?state=failed&text=a", "/?state=failed&text=a&type="):
+        Client(full).get(target, accept="text/event-stream")
+    assert len(full.live._contents) == 1  # noqa: SLF001 - nothing else shows it
+
+
+def test_too_many_live_pages_are_refused_with_503(context: rest.Context) -> None:
+    full = Client(replace(context, slots=rest.StreamSlots(0)))
+    targets = [f"/?text=x{number}" for number in range(MAX_ADDRESSES)]
+    statuses = {full.get(target, accept="text/event-stream").status for target in targets}
+    assert statuses == {200}
+    response = full.get("/?text=new", accept="text/event-stream")
+    response.problem(503)
+    assert response.headers["retry-after"] == "5"
+    assert full.get("/?text=x0", accept="text/event-stream").status == 200
+    assert full.get("/", accept="text/event-stream").status == 200
 
 
 def test_the_content_equals_that_of_the_page_except_ages() -> None:

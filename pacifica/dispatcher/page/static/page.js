@@ -6,6 +6,7 @@ const PAUSE = 3000;
 const MOST_SHOWN = 1024 * 1024; // characters of output
 const MOST_FOUND = 1000;
 const SILENT = "server not responding; retrying";
+const REFUSED = "not updated now; retrying";
 const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
 const live = document.getElementById("live");
 const main = document.getElementById("main");
@@ -133,7 +134,10 @@ function listen() {
   changes.addEventListener("error", () => {
     failed += 1;
     if (failed > 1) announce(SILENT);
-    if (changes.readyState === EventSource.CLOSED) setTimeout(listen, PAUSE);
+    if (changes.readyState === EventSource.CLOSED) { // an error response, such as 503
+      announce(REFUSED);
+      setTimeout(listen, PAUSE);
+    }
   });
 }
 
