@@ -8,8 +8,9 @@ from pacifica.dispatcher.adapters import github, gitlab, s3, signatures, stripe
 from pacifica.dispatcher.adapters.headers import headers_by_key
 from pacifica.dispatcher.adapters.signatures import Scheme
 from pacifica.dispatcher.adapters.templates import Templates
-from pacifica.dispatcher.errors import UnsupportedFormatError
+from pacifica.dispatcher.errors import TooMuchWorkError, UnsupportedFormatError
 from pacifica.dispatcher.events import Event, Received, media_type, strict_json
+from pacifica.dispatcher.rules import work
 
 Converter: TypeAlias = Callable[[Event], Received]
 """A function from a delivery (see `Templates.build_event`) to its events."""
@@ -65,6 +66,7 @@ class Adapter:
             SignatureError: the sender cannot be authenticated.
             UnsupportedFormatError: the Content-Type is not JSON.
             EventError: the body is not JSON, or cannot be converted to a valid event.
+            TooMuchWorkError: the templates take too long for this delivery.
         """
         keyed = headers_by_key(headers)
         if self.scheme is not None:
@@ -82,7 +84,14 @@ class Adapter:
             )
         text = strict_json.decode_utf8(body)
         document = strict_json.loads(text, strict_json.MAX_DEPTH - 1)
-        return self.convert(Event(keyed, document, text))
+        try:
+            with work.limited():
+                return self.convert(Event(keyed, document, text))
+        except TooMuchWorkError as exc:
+            raise TooMuchWorkError(
+                f"The templates of adapter {self.name} take {exc}; nothing was stored. Send "
+                "smaller deliveries, or simplify the templates"
+            ) from exc
 
 
 def make_adapter(

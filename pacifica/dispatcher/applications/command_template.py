@@ -8,6 +8,7 @@ from typing import Self
 
 from pacifica.dispatcher.errors import ApplicationError
 from pacifica.dispatcher.events import ABSENT, Event, Json, canonical
+from pacifica.dispatcher.rules import work
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _INDEX = re.compile(r"0|[1-9]\d{0,8}", re.ASCII)
@@ -118,8 +119,19 @@ class Argument:
         )
 
     def text(self, event: Event) -> str:
-        """Return the text for this event, which may contain characters that an argument cannot."""
-        return "".join(part if isinstance(part, str) else part.text(event) for part in self.parts)
+        """Return the text for this event, which may contain characters that an argument cannot.
+
+        Raises:
+            ApplicationError: a value is missing, null or binary.
+            TooMuchWorkError: the text is too long, or the time of the request is up.
+        """
+        texts: list[str] = []
+        length = 0
+        for part in self.parts:
+            texts.append(part if isinstance(part, str) else part.text(event))
+            length += len(texts[-1])
+            work.require(length)
+        return "".join(texts)
 
     @property
     def literal(self) -> bool:

@@ -2,6 +2,8 @@
 
 import hashlib
 import hmac
+import json
+import time
 from collections.abc import Iterable
 
 import pytest
@@ -14,9 +16,11 @@ from pacifica.dispatcher.errors import (
     DispatcherError,
     EventError,
     SignatureError,
+    TooMuchWorkError,
     UnsupportedFormatError,
 )
 from pacifica.dispatcher.events import strict_json
+from pacifica.dispatcher.rules import work
 
 NOW = 1_795_453_057.0
 ANY = Templates(
@@ -112,3 +116,14 @@ def test_any_request_raises_only_dispatcher_errors(
     except DispatcherError:
         return
     assert secret is None
+
+
+@pytest.mark.parametrize("template", ["{data}" * 1000, "{data.long}" * 1000])
+def test_templates_that_take_too_long_are_refused(template: str) -> None:
+    templates = Templates(*map(parse_templates, ("1", "/weather", "t", template)))
+    made = make_adapter("any", GENERIC, None, templates)
+    body = json.dumps({"long": "x" * 200_000, "list": [1] * 100_000}).encode()
+    began = time.thread_time()
+    with pytest.raises(TooMuchWorkError, match="The templates of adapter any take"):
+        made.receive("application/json", body, [], 0.0)
+    assert time.thread_time() - began < work.SECONDS + 2
