@@ -45,6 +45,7 @@ _EXHAUSTED = re.compile(
 
 _UNFIT = re.compile(
     "readonly database|malformed|damaged|not a database|no such (table|column)|already exists"
+    "|has no column named"
 )
 """Messages of SQLite about a file that does not become usable by itself."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.orm.migrating import Migrator, runner
-from tests.factories import make_event, stored
+from tests.factories import make_event
 
 
 def migrate(database: orm.Database, last: str) -> None:
