@@ -160,7 +160,7 @@ class Reader:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=DEADLINE,
+            timeout=2 * DEADLINE,
             check=False,
         )
 

@@ -116,7 +116,7 @@ def test_every_response_matches_the_document(site: Site, mode: Callable[[Documen
         cwd=site.folder,
         capture_output=True,
         text=True,
-        timeout=3 * DEADLINE,
+        timeout=2 * DEADLINE,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-20_000:]

@@ -211,11 +211,21 @@ def highlighted(window: Browser) -> list[str]:
     return found
 
 
+KEEP_TEXTS = """
+    window.texts = "";
+    const main = document.querySelector("main");
+    new MutationObserver(() => { window.texts += main.textContent; })
+        .observe(main, {childList: true, characterData: true, subtree: true});
+"""
+"""Keeps what the page says, even if only for a moment."""
+
+
 def test_data_is_copied(standalone: Site, window: Browser) -> None:
     event = posted(standalone, "unwanted", data={"path": "/data/x", "frames": [1]})
     window.open(f"{standalone.url}/events/{event}")
+    window.driver.execute_script(KEEP_TEXTS)
     window.press("Copy")
-    window.wait_text("button", "Copied")
+    window.wait(lambda: "Copied" in window.driver.execute_script("return texts"), "Copied")
     window.open(f"{standalone.url}/")
     window.choose("text", Keys.CONTROL + "v")
     field = window.driver.find_element(By.NAME, "text").get_attribute("value")

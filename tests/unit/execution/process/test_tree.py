@@ -141,7 +141,7 @@ class Host:
             [sys.executable, "-c", _HOST, json.dumps({"adopting": self.adopting, "runs": runs})],
             cwd=self.directory,
             capture_output=True,
-            timeout=3 * DEADLINE,
+            timeout=2 * DEADLINE,
             check=False,
         )
         assert done.returncode == 0, done.stderr.decode()
