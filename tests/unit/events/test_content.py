@@ -18,7 +18,7 @@ from pacifica.dispatcher.events import (
     parse_request,
 )
 from tests.factories import make_event
-from tests.unit.events.test_round_trips import DOCUMENTS, HEADERS, JSON, QUICK, binary
+from tests.unit.events.test_round_trips import DOCUMENTS, HEADERS, JSON, binary
 
 ATTRIBUTES = '"specversion": "1.0", "id": "1", "source": "/tests", "type": "org.example"'
 
@@ -181,7 +181,6 @@ def test_a_string_that_is_not_unicode_has_a_digest() -> None:
     assert parts(parse_event(text), with_data(lone)) == ("attributes", "data")
 
 
-@QUICK
 @given(DOCUMENTS)
 def test_structured_and_batched_events_agree(document: dict[str, Json]) -> None:
     [one] = parse_request("application/cloudevents+json", json.dumps(document).encode()).events
@@ -195,7 +194,6 @@ def test_structured_and_batched_events_agree(document: dict[str, Json]) -> None:
     assert parts(one, other) == ()
 
 
-@QUICK
 @given(HEADERS, JSON)
 def test_binary_and_structured_events_agree(attributes: dict[str, str], data: Json) -> None:
     attributes["datacontenttype"] = "application/json"
@@ -204,7 +202,6 @@ def test_binary_and_structured_events_agree(attributes: dict[str, str], data: Js
     assert parts(one, parse_event(json.dumps({**attributes, "data": shuffled(data)}))) == ()
 
 
-@QUICK
 @given(HEADERS, st.text(st.characters(exclude_categories=["Cs"])), st.sampled_from(["text", "a"]))
 def test_text_agrees_in_each_form(attributes: dict[str, str], text: str, kind: str) -> None:
     attributes["datacontenttype"] = f"{kind}/plain"
