@@ -310,9 +310,9 @@ def test_two_publishers_never_exceed_a_limit_while_attempts_end(
     ended: list[str] = []
     most: list[int] = []
     over = threading.Event()
+    until = time.monotonic() + DEADLINE
 
     def work(worker: str) -> None:
-        until = time.monotonic() + DEADLINE
         while not over.is_set() and time.monotonic() < until:
             for run in due(database, 100, application):
                 claim = claimed(database, run, application, worker=worker)
@@ -323,7 +323,7 @@ def test_two_publishers_never_exceed_a_limit_while_attempts_end(
         database.close()
 
     def observe() -> None:
-        while not over.is_set():
+        while not over.is_set() and time.monotonic() < until:
             with database.reading():
                 row = database.fetch(
                     "SELECT COUNT(*) FROM run WHERE published IS NOT NULL OR worker IS NOT NULL", ()

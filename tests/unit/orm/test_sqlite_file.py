@@ -276,4 +276,4 @@ def test_the_checks_of_a_transaction_take_microseconds(tier: Tier) -> None:
             peewee.verify_commit()
             times.append(time.perf_counter() - began)
         assert connection is peewee.connection()
-    assert sorted(times)[100] < 50e-6
+    assert sorted(times)[20] < 50e-6  # the others may have waited for a processor
