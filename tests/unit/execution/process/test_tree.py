@@ -216,7 +216,8 @@ def test_output_held_open_by_an_unrelated_process_is_not_waited_for(tmp_path: Pa
 
 def test_an_end_without_leftovers_needs_no_search(adopting: Host) -> None:
     assert adopting.execute("exit 0").searches == 0
-    assert adopting.execute("sleep 60 & exit 0").searches > 0
+    left = "setsid sh -c 'touch up; exec sleep 60' & while ! test -e up; do sleep 0.02; done"
+    assert adopting.execute(left).searches > 0
 
 
 _CAUSES = pytest.mark.parametrize(
