@@ -152,24 +152,38 @@ class Recovery:
         self._stopped = {each: since for each, since in self._stopped.items() if each in handles}
         around.cancellations.replace((e.run, e.attempt) for e in attempts if e.cancelling)
         died: list[orm.LiveAttempt] = []
+        unattended: list[orm.LiveAttempt] = []
         for each in attempts:
             match around.executor.inspect(each.handle, worker_lives=True):
                 case Life.GONE:
                     died.append(each)
                 case Life.ALIVE | Life.STOPPED if not around.roster.has(each.run):
-                    self._lose(each, worker, _ABANDONED, self._swept(each, worker))
+                    unattended.append(each)
                 case Life.STOPPED:
                     self._kill_if_stopped_for_long(each.handle)
                 case Life.ALIVE:
                     self._stopped.pop(each.handle, None)
+        for each in self._still_running(unattended, worker):
+            self._lose(each, worker, _ABANDONED, self._swept(each, worker))
         if died:
             self._processes_died(died, worker)
+
+    def _still_running(self, attempts: list[orm.LiveAttempt], worker: str) -> list[orm.LiveAttempt]:
+        """Leave out the attempts that have ended since they were queried.
+
+        A busy worker ends some in each look. To sweep them would search all processes of the
+        machine for nothing.
+        """
+        if not attempts:
+            return []
+        running = {(e.run, e.attempt) for e in orm.attempts_of(self._around.database, worker)}
+        return [each for each in attempts if (each.run, each.attempt) in running]
 
     def _processes_died(self, attempts: list[orm.LiveAttempt], worker: str) -> None:
         # A signal to all processes of the worker may end them before the main thread handles it.
         if not self._around.stopping():
             self._thread.pause(self._around.death_wait)
-        for each in attempts:
+        for each in self._still_running(attempts, worker):
             left = self._swept(each, worker)
             if self._around.stopping():
                 self._lose(each, worker, _STOPPED, left)

@@ -21,6 +21,7 @@ from pacifica.dispatcher.errors import BrokerUnavailableError
 from pacifica.dispatcher.execution.handles import local_handle
 from pacifica.dispatcher.execution.local import LocalExecutor
 from pacifica.dispatcher.execution.marks import WORKER_MARK, marks
+from pacifica.dispatcher.execution.outcome import Outcome
 from pacifica.dispatcher.execution.process import Life, StopRequest, hold, life_of, now
 from pacifica.dispatcher.worker import recovery as of_recovery
 from pacifica.dispatcher.worker.cancellations import Cancellations
@@ -388,6 +389,26 @@ def test_leftover_processes_of_an_abandoned_attempt_are_ended(
     leftover = start(**marks(WORKER, claim.run, 1))
     scenario.recover(1)
     assert not is_running(leftover)
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_an_attempt_that_has_just_ended_is_not_swept(
+    scenario: Scenario, start: Start, monkeypatch: pytest.MonkeyPatch, *, dead: bool
+) -> None:
+    claim = scenario.claim(start().pid)
+    swept: list[str] = []
+    inspect = LocalExecutor(scenario.stop).inspect
+
+    def end_before(handle: str, *, worker_lives: bool) -> Life:
+        orm.finish(scenario.database, claim, orm.State.SUCCEEDED, Outcome(exit_code=0), [])
+        scenario.working.close()
+        return Life.GONE if dead else inspect(handle, worker_lives=worker_lives)
+
+    monkeypatch.setattr(LocalExecutor, "inspect", staticmethod(end_before))
+    monkeypatch.setattr(LocalExecutor, "sweep", lambda _, _worker, run, _number: swept.append(run))
+    scenario.recover(1)
+    assert swept == []
+    assert view(scenario.database, claim.run).status == "succeeded"
 
 
 REFUSALS = {
