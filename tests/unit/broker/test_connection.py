@@ -1,5 +1,7 @@
 """Connections to brokers that are in trouble: every call ends soon, and says why it failed."""
 
+import base64
+import json
 import socket
 import ssl
 import threading
@@ -54,6 +56,17 @@ def connect() -> Iterator[Callable[..., BrokerConnection]]:
     yield connect
     for each in made:
         each.close()
+
+
+def test_a_wakeup_carries_only_the_id_of_its_run(
+    tmp_path: Path, connect: Callable[..., BrokerConnection]
+) -> None:
+    connect(f"filesystem://localhost{tmp_path}").send(RUN, "")
+    [file] = (tmp_path / "messages").iterdir()
+    message = json.loads(file.read_bytes())
+    assert {name for name, value in message["headers"].items() if value == RUN} == {"id", "root_id"}
+    assert json.loads(base64.b64decode(message["body"])) == [[RUN], {}, {}]
+    assert len(file.read_bytes()) < 900
 
 
 @pytest.mark.usefixtures("short")
