@@ -48,10 +48,9 @@ class Workdir:
             ApplicationError: the folder cannot be created.
         """
         try:
-            os.makedirs(self._folder, 0o700)  # noqa: PTH103 - a third of the cost
+            self._make_folder()
             os.mkdir(self.directory, 0o700)  # noqa: PTH102
-            with open(self.event, "w", encoding="utf-8") as file:  # noqa: PTH123
-                file.write(event.to_json())
+            _write(self.event, event.to_json().encode())
         except OSError as exc:
             if lack := _lack(exc, os.path.dirname(self._folder)):  # noqa: PTH120
                 raise DiskFullError(
@@ -59,6 +58,12 @@ class Workdir:
                     lack,
                 ) from exc
             raise ApplicationError(f"cannot create the working directory: {exc}") from exc
+
+    def _make_folder(self) -> None:
+        try:  # the common case is one system call
+            os.mkdir(self._folder, 0o700)  # noqa: PTH102 - a third of the cost
+        except FileNotFoundError:
+            os.makedirs(self._folder, 0o700)  # noqa: PTH103
 
     def read_result(self) -> str | None:
         """Return the JSON text that the application wrote, or None if it wrote none.
@@ -90,6 +95,14 @@ class Workdir:
             os.rmdir(self._folder)  # noqa: PTH106
         except OSError:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _write(path: str, content: bytes) -> None:
+    """Create a file, without the calls by which a buffered file learns what it is."""
+    with open(path, "wb", buffering=0) as file:  # noqa: PTH123
+        left = memoryview(content)
+        while left:
+            left = left[file.write(left) :]
 
 
 def _lack(exc: OSError, parent: str) -> str:

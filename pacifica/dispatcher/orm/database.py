@@ -356,7 +356,7 @@ class Database:
     def _begun(self, *, durable: bool, wait: bool) -> Iterator[None]:
         how: object = None
         if not self.is_server:
-            self.peewee.execute_sql(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self.peewee.synchronize(durable=durable)
             how = wait
         elif self._postgres:
             how = _settings(durable=durable, wait=wait)

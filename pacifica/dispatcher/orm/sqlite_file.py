@@ -73,6 +73,7 @@ class _Connection(sqlite3.Connection):
     """A connection and the files that it has open; none once it is closed."""
 
     files: _Files | None = None
+    durable: bool | None = None
     abandoned = False
     process = 0
     seen = 0.0
@@ -288,6 +289,13 @@ class WatchedSqlite(Sqlite):
                 emit("database.abandoned", WARNING, reason=reason)
                 self.close()
         return bool(super().connect(reuse_if_open=reuse_if_open))
+
+    def synchronize(self, *, durable: bool) -> None:
+        """Let the next commits of this thread wait for the disk, or not."""
+        connection = self._opened()
+        if connection.durable is not durable:
+            self.execute_sql(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")  # type: ignore[no-untyped-call]
+            connection.durable = durable
 
     def verify_commit(self) -> None:
         """Check that what this thread has just committed is in the file that is there.

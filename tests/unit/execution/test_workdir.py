@@ -52,7 +52,7 @@ def test_a_full_disk_is_a_disk_full_error(
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(os, "makedirs", refuse)
+    monkeypatch.setattr(os, "mkdir", refuse)
     with pytest.raises(DiskFullError, match=os.strerror(number)):
         Workdir(tmp_path / "place").make(make_event())
 
@@ -64,7 +64,7 @@ def test_any_other_problem_is_an_application_error(
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(os, "makedirs", refuse)
+    monkeypatch.setattr(os, "mkdir", refuse)
     with pytest.raises(ApplicationError, match=os.strerror(number)):
         Workdir(tmp_path / "place").make(make_event())
 

@@ -18,7 +18,6 @@ from pacifica.dispatcher.execution.process.origin import (
 )
 
 _SET_CHILD_SUBREAPER: Final = 36  # prctl(2)
-_GET_CHILD_SUBREAPER: Final = 37
 
 
 class _Children:
@@ -27,6 +26,7 @@ class _Children:
     Attributes:
         lock: held while a child is started, and while processes are searched for.
         pids: their process ids.
+        adopted: true if orphaned descendants become children of this process.
         abandoned: processes that could not be ended; they belong to no application any more.
     """
 
@@ -36,8 +36,9 @@ class _Children:
             os.register_at_fork(after_in_child=self.reset)
 
     def reset(self) -> None:
-        """Forget all children; a forked process has none."""
+        """Forget all children; a forked process has none, and adopts none."""
         self.lock = threading.Lock()
+        self.adopted = False
         self.pids: set[int] = set()
         self.abandoned: set[psutil.Process] = set()
         self.unreaped: list[subprocess.Popen[bytes]] = []
@@ -77,7 +78,7 @@ def adopt_orphans() -> None:
     if sys.platform != "linux":
         return
     _family.found()
-    ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    children.adopted = ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 
 
 def origin() -> Origin:
@@ -129,7 +130,7 @@ def reap(process: psutil.Process) -> None:
 
 def has_no_children() -> bool:
     """Reap dead orphans; return True if this process adopts orphans and has no child at all."""
-    if sys.platform != "linux" or not adopts():
+    if sys.platform != "linux" or not children.adopted:
         return False
     options = os.WEXITED | os.WNOHANG | os.WNOWAIT
     with children.lock:
@@ -139,12 +140,3 @@ def has_no_children() -> bool:
         except ChildProcessError:
             return True
     return False
-
-
-def adopts() -> bool:
-    """Return True if this process adopts orphans; only Linux has a way."""
-    if sys.platform != "linux":
-        return False
-    flag = ctypes.c_int()
-    ctypes.CDLL(None).prctl(_GET_CHILD_SUBREAPER, ctypes.byref(flag), 0, 0, 0)
-    return bool(flag.value)
