@@ -17,11 +17,12 @@ from pacifica.dispatcher.errors import DatabaseBusyError
 from pacifica.dispatcher.orm.database import Database
 from pacifica.dispatcher.orm.leases import known_to_workers
 from pacifica.dispatcher.orm.rows import column
-from pacifica.dispatcher.orm.schema import PauseRow, RunRow
+from pacifica.dispatcher.orm.schema import RunRow
 
 _ANY_BLOCKED = "SELECT EXISTS (SELECT 1 FROM run WHERE blocked IS NOT NULL)"
 _NEXT_APPLICATION = "SELECT MIN(application) FROM run WHERE blocked = ? AND application > ?"
 _NEXT_SLOT = "SELECT MIN(slot) FROM run WHERE blocked = ? AND application = ? AND slot > ?"
+_PAUSED = "SELECT application FROM pause"
 _PUBLISHED = "SELECT COUNT(*) FROM run WHERE published IS NOT NULL AND application = ?"
 # One statement: a run that is claimed between two would be counted twice.
 _TAKEN = """SELECT application, slot, COUNT(*) FROM (
@@ -130,7 +131,8 @@ class Limits:
 
     def _paused(self) -> frozenset[str]:
         if self._pauses is None:
-            self._pauses = frozenset(column(self._database, PauseRow.select(PauseRow.application)))
+            rows = self._database.fetch(_PAUSED, ()).fetchall()
+            self._pauses = frozenset(name for (name,) in rows)
         return self._pauses
 
     def _counted(self) -> Counter[tuple[str, str]]:

@@ -13,7 +13,7 @@ from pacifica.dispatcher.applications import Application
 from pacifica.dispatcher.orm.database import Database
 from pacifica.dispatcher.orm.leases import known_to_workers
 from pacifica.dispatcher.orm.limits import LimitKind, Limits, any_blocked, block
-from pacifica.dispatcher.orm.rows import column, statement, views
+from pacifica.dispatcher.orm.rows import column
 from pacifica.dispatcher.orm.schema import RunRow
 
 _LINE = """SELECT queue, priority FROM run WHERE blocked IS NULL AND due IS NOT NULL
@@ -23,6 +23,7 @@ _CANDIDATES = """SELECT uuid, application, slot FROM run WHERE blocked IS NULL
     ORDER BY due, uuid LIMIT ?"""  # no bare column, lest another index be used
 _IN_FLIGHT = """SELECT queue, COUNT(*) AS number, MIN(published) AS oldest FROM run
     WHERE published IS NOT NULL GROUP BY queue"""
+_PUBLISH = "UPDATE run SET due = NULL, published = ? WHERE uuid IN ({runs})"
 _GIVEN = "SELECT application FROM run WHERE uuid = ? AND published IS NOT NULL"
 _DECLINE = "UPDATE run SET published = NULL, due = ?, blocked = ? WHERE uuid = ?"
 _DECLINED: Final = 1.0  # seconds until a run is offered again after a worker did not know it
@@ -152,8 +153,8 @@ class _Publication:
 
     def _publish(self, runs: Sequence[str], queue: str) -> None:
         if runs:
-            query = RunRow.update(due=None, published=self._now).where(RunRow.uuid.in_(runs))
-            query.execute(self._database.peewee)
+            sql = _PUBLISH.format(runs=", ".join("?" * len(runs)))
+            self._database.execute(sql, (self._now, *runs))
             self.wakeups += (WakeUp(uuid, queue) for uuid in runs)
 
     def _candidates(self, line: tuple[str, int], number: int) -> list[tuple[str, str, str]]:
@@ -235,7 +236,7 @@ def lines(database: Database) -> list[tuple[str, int]]:
 
 
 def _in_flight(database: Database) -> list[InFlight]:
-    return views(database, statement(database, RunRow, _IN_FLIGHT), InFlight)
+    return [InFlight(*row) for row in database.fetch(_IN_FLIGHT, ()).fetchall()]
 
 
 def _numbers(in_flight: Sequence[InFlight]) -> Counter[str]:
