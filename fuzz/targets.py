@@ -148,6 +148,7 @@ def _web_tier() -> Callable[..., Any]:
         max_event_size=1024**2,
         handshake=rest.Handshake(config.WebhookSettings()),
         slots=rest.StreamSlots(4),
+        root="",
         default_queue="default",
         directory=Path(folder) / "runs",
         adapters={},

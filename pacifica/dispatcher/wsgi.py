@@ -109,6 +109,7 @@ def compose(
         max_event_size=settings.server.max_event_size,
         handshake=rest.Handshake(settings.webhook),
         slots=slots,
+        root=settings.server.path,
         notices=notices,
         default_queue=settings.celery.queue,
         directory=settings.worker.directory.absolute(),

@@ -23,6 +23,7 @@ from pacifica.dispatcher.config.values import (
 
 _MIN_LEASE = 5
 _MAX_LEASE = 600
+_MAX_ROOT = 200  # characters
 _DATABASES = frozenset({"sqlite", "postgres", "postgresql", "psycopg3", "mysql"})
 _BROKERS = ("amqp", "amqps", "pyamqp", "redis", "rediss", "redis+socket", "filesystem")
 _parse_requests_per_minute = whole_number_parser(1, 999_999_999)
@@ -76,6 +77,14 @@ def _check_url(text: str) -> str:
     except ValueError:
         raise ValueError("is not a valid URL: invalid host or port") from None
     return text
+
+
+def _parse_root(text: str) -> str:
+    if text == "/":
+        return ""
+    if len(text) > _MAX_ROOT or not re.fullmatch(r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)+/?", text):
+        raise ValueError(f"must be a path such as /dispatcher, not {text[:100]!r}")
+    return text.rstrip("/")
 
 
 def _parse_lease(text: str) -> float:
@@ -133,6 +142,7 @@ SECTIONS: Mapping[str, Keys] = {
         "min_rate": whole_number_parser(1, 1024**3),
         "keep_alive": parse_duration,
         "connections_per_address": whole_number_parser(0, 1_000_000),
+        "path": _parse_root,
     },
     "worker": {
         "directory": parse_path,

@@ -56,6 +56,7 @@ class ServerSettings:
         min_rate: bytes per second at which clients must send bodies and take responses.
         keep_alive: seconds for which idle connections are kept.
         connections_per_address: the maximum number of connections of one client; 0 for any number.
+        path: the path under which a proxy shows `/`, such as `/dispatcher`; "" without one.
     """
 
     address: str = "127.0.0.1"
@@ -67,6 +68,7 @@ class ServerSettings:
     min_rate: int = 1024
     keep_alive: float = 75.0
     connections_per_address: int = 250
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

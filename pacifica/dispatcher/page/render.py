@@ -39,11 +39,13 @@ class Html:
         template: the name of the template.
         values: the values that the template shows.
         now: the time from which ages count; the database's, if the page shows any.
+        root: the path under which the browser reaches `/`, in front of every link; "" without one.
     """
 
     template: str
     values: Mapping[str, Any]
     now: float = field(default_factory=time.time)
+    root: str = ""
 
     def page(self) -> str:
         """Render the whole page."""
@@ -56,7 +58,8 @@ class Html:
 
     def _render(self, layout: str, *, ages: bool) -> str:
         template = _environment().get_template(self.template)
-        return template.render(**self.values, layout=layout, ages=ages, now=self.now)
+        shared = {"layout": layout, "ages": ages, "now": self.now, "root": self.root}
+        return template.render(**self.values, **shared)
 
 
 def event_list(  # noqa: PLR0913 - the values on the page

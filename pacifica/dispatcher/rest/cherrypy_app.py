@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 import cherrypy
 from cherrypy._cpwsgi import AppResponse
 
+from pacifica.dispatcher.errors import ConfigurationError
 from pacifica.dispatcher.rest import pages
 from pacifica.dispatcher.rest.context import Context
 from pacifica.dispatcher.rest.http1.exchange import DESCRIPTOR
@@ -25,7 +26,16 @@ from pacifica.dispatcher.telemetry import bound
 
 
 def application(context: Context, routes: Sequence[Route]) -> Any:  # noqa: ANN401 - CherryPy is untyped
-    """Return the WSGI application for these routes."""
+    """Return the WSGI application for these routes.
+
+    Raises:
+        ConfigurationError: the routes have an address that begins like the root.
+    """
+    root = segments_of(context.root)
+    if root and any(root[0] == route.segments[0] for route in routes if route.segments):
+        raise ConfigurationError(
+            f"[server] path: {context.root} is an address of the dispatcher itself; use another one"
+        )
     configuration = {
         "/": {
             "request.dispatch": _Edge(Router(routes, context), context),
@@ -50,6 +60,7 @@ class _Edge:
     def __init__(self, router: Router, context: Context) -> None:
         self._router = router
         self._context = context
+        self._root = segments_of(context.root)
         self._config: dict[str, object] | None = None
 
     def __call__(self, path: str) -> None:
@@ -61,13 +72,13 @@ class _Edge:
         native.handler = partial(self._handle, native, path)
 
     def _handle(self, native: Any, path: str) -> bytes | Iterator[bytes]:  # noqa: ANN401 - CherryPy is untyped
-        request = _request_of(native, path)
+        request = _request_of(native, path, self._root)
         with bound(request=request.id):
             try:
                 response = self._respond(request, native.rfile)
             except Exception as exc:  # noqa: BLE001 - every exception becomes a response
                 response = problem_response(exc, request)
-        return _hand_over(native, response)
+        return _hand_over(native, response.below(request.root))
 
     def _respond(self, request: Request, file: Any) -> Response:  # noqa: ANN401 - a WSGI input
         endpoint, path = self._router.find(request.segments)
@@ -134,18 +145,24 @@ def _filled(address: str, values: Mapping[str, Any]) -> str:
     return address.format(**quoted)
 
 
-def _request_of(native: Any, path: str) -> Request:  # noqa: ANN401 - CherryPy is untyped
+def _request_of(native: Any, path: str, root: Sequence[str]) -> Request:  # noqa: ANN401 - CherryPy is untyped
     environ = native.wsgi_environ
+    segments = segments_of(environ["PATH_INFO"])
+    if script_name := environ.get("SCRIPT_NAME"):
+        root = segments_of(script_name)
+    elif root and segments[: len(root)] == root:  # a proxy may leave it in the path
+        segments = segments[len(root) :]
     return Request(
         id=f"{random.getrandbits(64):016x}",
         method=native.method,
         path=path,
-        segments=segments_of(environ["PATH_INFO"]),
+        segments=segments,
         query=native.query_string,
         fields=native.header_list,
         headers={name.lower(): text for name, text in native.header_list},
         body=b"",
         base=native.base,
+        root=_path(root),
         address=native.remote.ip,
         threads=bool(environ.get("wsgi.multithread")),
         descriptor=_descriptor(environ),
@@ -158,6 +175,12 @@ def segments_of(path: str) -> list[str]:
     # surrogates. Servers leave an encoded slash encoded, so that it is not a separator.
     text = path.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
     return [each.replace("%2F", "/") for each in text.split("/") if each]
+
+
+def _path(segments: Sequence[str]) -> str:
+    return "".join(
+        f"/{urllib.parse.quote(each, '', errors='surrogateescape')}" for each in segments
+    )
 
 
 def _descriptor(environ: Mapping[str, Any]) -> int | None:

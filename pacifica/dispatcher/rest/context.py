@@ -23,6 +23,7 @@ class Context:
         max_event_size: maximum size of a body in bytes.
         handshake: gives senders permission to deliver.
         slots: the slots for responses that stay open.
+        root: the path under which a proxy shows `/`; "" without one.
         default_queue: the Celery queue of applications that name none.
         directory: the parent of the working directories, as seen from this host.
         adapters: all configured adapters by name.
@@ -35,6 +36,7 @@ class Context:
     max_event_size: int
     handshake: Handshake
     slots: StreamSlots
+    root: str
     default_queue: str
     directory: Path
     adapters: Mapping[str, Adapter]

@@ -185,14 +185,19 @@ def _worker_document(worker: orm.WorkerView) -> Json:
     }
 
 
-def files_document(run: str, attempt: int, files: Sequence[Artifact], reason: str | None) -> Json:
-    """List the files of an attempt; give the reason if there are none, or not all."""
+def files_document(
+    run: str, attempt: int, files: Sequence[Artifact], reason: str | None, root: str
+) -> Json:
+    """List the files of an attempt; give the reason if there are none, or not all.
+
+    The addresses of the files are below a path, `root`.
+    """
     documents: list[Json] = [
         {
             "name": each.name,
             "size": each.size,
             "modified": timestamp(each.modified),
-            "url": f"/runs/{run}/files/{each.quoted}?attempt={attempt}",
+            "url": f"{root}/runs/{run}/files/{each.quoted}?attempt={attempt}",
         }
         for each in files
     ]

@@ -71,12 +71,12 @@ class Edit(Resource):
     """An editable copy of an event, which becomes a new event with its own id."""
 
     @operation("Show a copy of an event to edit", query=[EVENT_ID], content=_PAGE)
-    def GET(self, request: Request, event: str = "") -> Response:  # noqa: ARG002 - the common signature
+    def GET(self, request: Request, event: str = "") -> Response:
         """Return the copy with a new id."""
         view = orm.event(self.context.database, read_event_id(event))
         copy = events.parse_event(view.sent).structured() | {"id": str(uuid.uuid4())}
         text = page.pretty(copy, _INDENTATION * len(view.sent))
-        return _edit_page(HTTPStatus.OK, view.uuid, text, ())
+        return _edit_page(request, view.uuid, text)
 
     @operation(
         "Store the edited copy as a new event",
@@ -96,11 +96,11 @@ class Edit(Resource):
             copy = events.parse_event(text)
         except EventError as exc:
             problems = [str(each) for each in exc.problems] or [str(exc)]
-            return _edit_page(HTTPStatus.BAD_REQUEST, original, text, problems)
+            return _edit_page(request, original, text, problems, HTTPStatus.BAD_REQUEST)
         accepted = self.context.receiver.accept_edited(original, copy, self.context.database.now())
         if accepted.duplicate:
             known = "An event with this source and id already exists; choose another id"
-            return _edit_page(HTTPStatus.CONFLICT, original, text, [known])
+            return _edit_page(request, original, text, [known], HTTPStatus.CONFLICT)
         return see_other(f"/events/{accepted.uuid}")
 
 
@@ -112,8 +112,8 @@ class Together(Resource):
         """Ask about the selected events, all that match a filter, or a group of runs."""
         query = request.parameters()
         if "group" in query:
-            return html_response(self._about_failures(query["group"][0]).page())
-        return html_response(self._about_events(query).page())
+            return html_response(request, self._about_failures(query["group"][0]))
+        return html_response(request, self._about_events(query))
 
     @operation(
         "Perform a bulk action",
@@ -146,7 +146,7 @@ class Together(Resource):
         shown = page.done(
             action, kind, done, applications=applications, refused=refused, more=following
         )
-        return html_response(shown.page())
+        return html_response(request, shown)
 
     def _about_failures(self, group: str) -> page.Html:
         for each in orm.failure_groups(self.context.database):
@@ -197,8 +197,14 @@ _SELECTION: Final[Mapping[str, Parameter]] = {each.name: each for each in RUNS}
 _FILTERS: Final[Mapping[str, Parameter]] = {each.name: each for each in FILTERS}
 
 
-def _edit_page(status: HTTPStatus, original: str, text: str, problems: Sequence[str]) -> Response:
-    return html_response(page.edit(original, text, problems).page(), status)
+def _edit_page(
+    request: Request,
+    original: str,
+    text: str,
+    problems: Sequence[str] = (),
+    status: HTTPStatus = HTTPStatus.OK,
+) -> Response:
+    return html_response(request, page.edit(original, text, problems), status)
 
 
 def _more(filters: Mapping[str, list[str]], before: str, action: str) -> str:

@@ -26,13 +26,13 @@ def page_response(context: Context, request: Request, show: partial[Html]) -> Re
     """Return a page, or a stream of its content after each change."""
 
     def shown() -> Html:
-        return replace(show(), now=context.database.now())
+        return replace(show(), now=context.database.now(), root=request.root)
 
     if request.prefers_html:
-        return html_response(shown().page())
+        return html_response(request, shown())
     filters = sorted((name, texts) for name, texts in request.parameters().items() if any(texts))
     query = urllib.parse.urlencode(filters, doseq=True)
-    address = f"{request.base}/{'/'.join(request.segments)}?{query}"  # the page shows the base
+    address = f"{request.url}/{'/'.join(request.segments)}?{query}"  # the page shows the URL
     is_common = not filters and len(request.segments) <= 1
     slot = context.slots.try_take(request)
     known = request.headers.get("last-event-id", "")
@@ -65,7 +65,7 @@ def event_list(
         applications=list(context.applications),
         unconfigured=context.unconfigured(),
         differing=orm.differing_total(database),
-        url=request.base,
+        url=request.url,
     )
 
 
@@ -77,7 +77,7 @@ def event(context: Context, request: Request, event: str) -> Html:
     except EventError:  # a later version may be stricter
         explained = ()
     differing = orm.differing(context.database, event)
-    return page.event(view, differing, explained, request.base)
+    return page.event(view, differing, explained, request.url)
 
 
 def run(

@@ -89,7 +89,7 @@ def problem_response(exc: Exception, request: Request) -> Response:
             address=request.address,
             reason="; ".join([detail, *map(str, problems)])[:_MAX_REASON],
         )
-    return _response(status, detail, problems, headers, html=request.prefers_html)
+    return _response(status, detail, problems, headers, request)
 
 
 def plain_problem(status: HTTPStatus, detail: str) -> bytes:
@@ -113,12 +113,11 @@ def _response(
     detail: str,
     problems: Sequence[Problem],
     headers: Mapping[str, str],
-    *,
-    html: bool,
+    request: Request,
 ) -> Response:
-    if html:
+    if request.prefers_html:
         text = "; ".join([detail, *map(str, problems)])
-        shown = html_response(page.problem(status.phrase, text).page(), status)
+        shown = html_response(request, page.problem(status.phrase, text), status)
         return Response(status, shown.body, {**shown.headers, **headers})
     document = _document(status, detail)
     if problems:

@@ -34,6 +34,7 @@ class Request:
         headers: the values of the header fields by name in lower case.
         body: the whole body, if the operation takes one.
         base: scheme, host and port by which the client reached the server.
+        root: the path under which the client reached `/`, such as `/dispatcher`; "" without one.
         address: the client's IP address.
         threads: True if the server handles requests in several threads.
         descriptor: the file descriptor of the client's connection, if the server exposes it.
@@ -48,9 +49,15 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     base: str
+    root: str
     address: str
     threads: bool
     descriptor: int | None
+
+    @property
+    def url(self) -> str:
+        """The URL by which the client reached `/`, without the slash."""
+        return f"{self.base}{self.root}"
 
     @property
     def content_type(self) -> str:

@@ -9,12 +9,17 @@ from urllib.parse import quote
 
 from pacifica.dispatcher.events import Json
 from pacifica.dispatcher.execution.artifacts import chunks
+from pacifica.dispatcher.page import Html
 from pacifica.dispatcher.rest.documents import dumps
+from pacifica.dispatcher.rest.request import Request
 
 _CONTENT_POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+_ADDRESSES: Final = ("Location", "Link")
+"""Header fields with an address, which begins with the first slash."""
+
 _NOSNIFF: Final = {"X-Content-Type-Options": "nosniff"}
 
 
@@ -39,6 +44,16 @@ class Response:
         named = {name.replace("_", "-"): text for name, text in headers.items()}
         return replace(self, headers={**self.headers, **named})
 
+    def below(self, root: str) -> Self:
+        """Return the response with the addresses in its header fields below a path."""
+        if not root:
+            return self
+        moved = {
+            name: text.replace("/", f"{root}/", 1) if name in _ADDRESSES else text
+            for name, text in self.headers.items()
+        }
+        return replace(self, headers=moved)
+
 
 def json_response(value: Json, status: HTTPStatus = HTTPStatus.OK, /, **headers: str) -> Response:
     """Return a response with a value as JSON."""
@@ -58,8 +73,9 @@ def text_response(text: str, status: HTTPStatus = HTTPStatus.OK, /, **headers: s
     return Response(status, _encoded(text), {**kind, **headers})
 
 
-def html_response(text: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
+def html_response(request: Request, html: Html, status: HTTPStatus = HTTPStatus.OK) -> Response:
     """Return a response with a page that loads nothing from other sites and allows no framing."""
+    page = replace(html, root=request.root).page()
     headers = {
         "Content-Type": "text/html;charset=utf-8",
         "Content-Security-Policy": _CONTENT_POLICY,
@@ -68,7 +84,7 @@ def html_response(text: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
         "Cache-Control": "no-store",
         "Vary": "Accept",
     }
-    return Response(status, _encoded(text), headers)
+    return Response(status, _encoded(page), headers)
 
 
 def _encoded(text: str) -> bytes:

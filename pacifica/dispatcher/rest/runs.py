@@ -109,12 +109,14 @@ class Files(Resource):
         query=[ATTEMPT],
         content={JSON: schema("Files")},
     )
-    def GET(self, request: Request, run: str, attempt: int | None = None) -> Response:  # noqa: ARG002
+    def GET(self, request: Request, run: str, attempt: int | None = None) -> Response:
         """Return their names and sizes."""
         view, attempts = orm.run(self.context.database, run)
         number = number_of(view, attempt)
         files, reason = files_of(self.context, view, attempts, number)
-        return json_response(documents.files_document(view.uuid, number, files, reason))
+        return json_response(
+            documents.files_document(view.uuid, number, files, reason, request.root)
+        )
 
 
 class File(Resource):

@@ -89,6 +89,11 @@ BAD_VALUES = [
     ("server", "min_rate", "0", f"{WHOLE_NUMBER}1 to 1073741824, not '0'"),
     ("server", "keep_alive", "-1s", DURATION),
     ("server", "connections_per_address", "-1", f"{WHOLE_NUMBER}0 to 1000000, not '-1'"),
+    *(
+        ("server", "path", each, "must be a path such as /dispatcher, not ")
+        for each in ("", "dispatcher", "//evil", "/a//b", "/a/../b", "/a?b", "/a b", "/é")
+    ),
+    ("server", "path", f"/{'a' * 200}", "must be a path"),
     ("worker", "directory", "", "must not be empty"),
     ("worker", "stop_grace", "soon", f"{DURATION}'soon'"),
     ("worker", "stop_grace", HUGE, "must be"),

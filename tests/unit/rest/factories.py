@@ -71,9 +71,10 @@ class Response:
 class Client:
     """A client that calls the WSGI application like a server."""
 
-    def __init__(self, context: rest.Context) -> None:
-        """Create the application."""
+    def __init__(self, context: rest.Context, script_name: str = "") -> None:
+        """Create the application; the server mounts it at `script_name`."""
         self._application = rest.application(context)
+        self._script_name = script_name
 
     def request(
         self, method: str, target: str, body: bytes | None = None, **headers: str
@@ -81,6 +82,7 @@ class Client:
         path, _, query = target.partition("?")
         environ: dict[str, Any] = {
             "REQUEST_METHOD": method,
+            "SCRIPT_NAME": self._script_name,
             "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
             "QUERY_STRING": query,
             "SERVER_PROTOCOL": "HTTP/1.1",
@@ -129,6 +131,7 @@ def make_context(
         max_event_size=LIMIT,
         handshake=rest.Handshake(WebhookSettings()),
         slots=rest.StreamSlots(SLOTS),
+        root="",
         default_queue="default",
         directory=Path(str(database.peewee.database)).parent / "runs",
         adapters=adapters or {},

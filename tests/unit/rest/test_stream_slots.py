@@ -17,6 +17,7 @@ REQUEST = Request(
     headers={},
     body=b"",
     base="http://127.0.0.1",
+    root="",
     address="127.0.0.1",
     threads=True,
     descriptor=None,
