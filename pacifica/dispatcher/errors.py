@@ -39,14 +39,21 @@ The web tier maps each branch to an HTTP status (`rest.problems`).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 MAX_PROBLEMS: Final = 100
 """Maximum number of problems named for one event."""
 
 
 class DispatcherError(Exception):
-    """The base class."""
+    """The base class.
+
+    Attributes:
+        public: what clients are told instead of a message that names the operator's hosts, users or
+            files; "" if the message is for everyone.
+    """
+
+    public: ClassVar[str] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +155,8 @@ class DatabaseUnavailableError(UnavailableError):
             not respond to this client, or whose proxy refuses it, may still respond to others.
     """
 
+    public = "Database unavailable; try again later"
+
     def __init__(self, message: str, *, for_all: bool = False) -> None:
         """Keep the message and the flag."""
         super().__init__(message)
@@ -157,17 +166,25 @@ class DatabaseUnavailableError(UnavailableError):
 class DatabaseBusyError(DatabaseUnavailableError):
     """Another transaction holds a lock for too long; the database itself works."""
 
+    public = "Database busy; try again later"
+
 
 class DatabaseUnfitError(DatabaseUnavailableError):
     """The database cannot hold events until an operator changes it: rights, tables, encoding."""
+
+    public = "Database cannot be used; see the server log"
 
 
 class BrokerUnavailableError(UnavailableError):
     """The broker cannot be reached, or does not accept a message now."""
 
+    public = "Broker unavailable; runs start when it is back"
+
 
 class BrokerRefusedError(BrokerUnavailableError):
     """The broker responds, but does not allow what is needed: somebody has to change that."""
+
+    public = "Broker refuses what is needed; see the server log"
 
 
 class DiskFullError(UnavailableError):

@@ -42,7 +42,7 @@ class Publisher:
     """A thread that publishes due runs: immediately when woken, otherwise every second.
 
     Attributes:
-        broker_trouble: why the broker did not take the last wake-up; empty if it did.
+        broker_trouble: why the broker did not take the last wake-up, for clients; empty if it did.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Publisher:
             if isinstance(exc, DatabaseBusyError):
                 self._skip_until = now() + _SKIP
             if isinstance(exc, BrokerUnavailableError):
-                self.broker_trouble = str(exc)
+                self.broker_trouble = exc.public
             if not self._failing:
                 emit("publisher.waiting", WARNING, reason=str(exc))
             self._failing = True

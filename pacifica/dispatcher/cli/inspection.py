@@ -33,7 +33,7 @@ def _warnings(database: orm.Database, settings: Settings) -> Iterator[str]:
             f"[server] max_event_size is {asked} bytes, but {database.name} takes {taken}; larger "
             "events get 413"
         )
-    if unserved := orm.unserved(database):
+    if unserved := orm.unserved(database, database.name):
         yield unserved
     for each in orm.orphans(database, settings.applications, settings.celery.queue):
         wait = "run waits" if each.number == 1 else "runs wait"

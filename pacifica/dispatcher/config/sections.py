@@ -59,6 +59,8 @@ def parse_broker_url(text: str) -> str:
         raise ValueError("must name a directory, such as filesystem:///directory")
     if re.search(r"[?&]ssl", text):
         raise ValueError("must not contain options for TLS; use ca_bundle and verify instead")
+    if re.search(r"[?&](userid|password)=", text):
+        raise ValueError("must have user and password before its host: scheme://user:password@host")
     return _check_url(text)
 
 

@@ -27,6 +27,7 @@ from pacifica.dispatcher.orm.servers import Scarcity, Waits, is_lock_timeout, op
 from pacifica.dispatcher.orm.sqlite_file import WatchedSqlite, open_sqlite
 from pacifica.dispatcher.periodic import Periodic
 from pacifica.dispatcher.telemetry import WARNING, emit
+from pacifica.dispatcher.urls import masked
 
 _ROWS: Final = 500  # that one statement inserts; databases limit its parameters
 _MAX_ROW: Final = 400 * 1024**2  # bytes; SQLite takes a row of 10^9, PostgreSQL a value of 2^30
@@ -70,7 +71,7 @@ class Database:
     Each thread keeps one connection to SQLite; connections to a server come from a pool.
 
     Attributes:
-        name: its URL without the password, with the absolute path of a file.
+        name: its URL as it may be shown, with the absolute path of a file.
         is_server: True for PostgreSQL and MySQL, False for SQLite.
         scarcity: true while the server has no connection left.
         clock: the server's clock.
@@ -110,7 +111,7 @@ class Database:
         self.clock = Clock() if clock is None else clock
         self.peewee = _open(url, connections, waits, self.scarcity, kept=kept)
         self.is_server = not isinstance(self.peewee, WatchedSqlite)
-        self.name = _without_password(url) if self.is_server else f"sqlite:///{self.peewee.path}"
+        self.name = masked(url) if self.is_server else f"sqlite:///{self.peewee.path}"
         self._packet: int | None = None
         self._postgres = isinstance(self.peewee, PostgresqlDatabase)
         self.waits = waits
@@ -474,7 +475,7 @@ def _open(url: str, connections: int, waits: Waits, scarcity: Scarcity, *, kept:
             )
         return open_sqlite(url, waits)
     except (RuntimeError, ValueError, peewee.ImproperlyConfigured) as exc:
-        raise DatabaseUrlError(f"Invalid database URL {_without_password(url)}: {exc}") from exc
+        raise DatabaseUrlError(f"Invalid database URL {masked(url)}: {exc}") from exc
 
 
 def _is_busy(exc: peewee.PeeweeException) -> bool:
@@ -511,10 +512,3 @@ def _first_cause(exc: BaseException) -> str:
             first = exc
     said, _, _ = str(first).partition("\nLINE 1:")  # PostgreSQL repeats the statement
     return " ".join(said.split())
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()

@@ -89,8 +89,11 @@ def waiting(database: Database) -> list[WaitingRuns]:
     return sorted(found, key=lambda each: (each.application, -each.number))
 
 
-def unserved(database: Database) -> str:
-    """Return a warning if runs wait in a database that no worker uses; otherwise ""."""
+def unserved(database: Database, name: str) -> str:
+    """Return a warning if runs wait in a database that no worker uses; otherwise "".
+
+    `name` is what the reader may know of the database.
+    """
     bounds = (State.QUEUED, database.now() - _PATIENCE, MAX_COUNTED)
     with database.reading():
         [number] = database.fetch(_UNSERVED, bounds).fetchone()
@@ -98,8 +101,7 @@ def unserved(database: Database) -> str:
         return ""
     wait = "run waits" if number == 1 else "runs wait"
     return (
-        f"{number} {wait} in {database.name}, which no worker uses; "
-        "start a worker with the same peewee_url"
+        f"{number} {wait} in {name}, which no worker uses; start a worker with the same peewee_url"
     )
 
 

@@ -28,7 +28,8 @@ class Context:
         directory: the parent of the working directories, as seen from this host.
         adapters: all configured adapters by name.
         notices: notices of the ends of runs.
-        broker_trouble: returns the reason that the broker accepts no wake-ups; empty if it does.
+        broker_trouble: returns the reason that the broker accepts no wake-ups, for clients;
+            empty if it does.
         live: the content of the open pages.
     """
 

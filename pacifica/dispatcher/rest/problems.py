@@ -66,7 +66,9 @@ def problem_response(exc: Exception, request: Request) -> Response:
     status, headers = _status_and_headers(exc)
     internal = status is HTTPStatus.INTERNAL_SERVER_ERROR
     detail = (
-        f"Internal error; see the server log (request id {request.id})" if internal else str(exc)
+        f"Internal error; see the server log (request id {request.id})"
+        if internal
+        else getattr(exc, "public", "") or str(exc)
     )
     problems = exc.problems if isinstance(exc, EventError) else ()
     if internal:
@@ -87,7 +89,7 @@ def problem_response(exc: Exception, request: Request) -> Response:
             path=request.path[:_MAX_PATH],
             status=status.value,
             address=request.address,
-            reason="; ".join([detail, *map(str, problems)])[:_MAX_REASON],
+            reason="; ".join([str(exc), *map(str, problems)])[:_MAX_REASON],
         )
     return _response(status, detail, problems, headers, request)
 

@@ -55,7 +55,7 @@ class Ready(Resource):
         """Return 200, or 503 with the reason; without a worker or a broker, events are stored."""
         self.context.database.check()
         found = {
-            "warning": orm.unserved(self.context.database),
+            "warning": orm.unserved(self.context.database, "the database"),
             "broker": self.context.broker_trouble(),
             "database": _SCARCE if self.context.database.scarcity else "",
         }

@@ -89,7 +89,8 @@ class Recorder:
             return self._write(partial(store, outcome=outcome, output=output), _TRIES)
         except _RefusedError as exc:
             reason = str(exc)
-        for reduced in (_without_output(outcome, reason), _bare(outcome, reason)):
+        shown = reason.replace(f" {self.database.name}", "")  # everybody who sees the run reads it
+        for reduced in (_without_output(outcome, shown), _bare(outcome, shown)):
             try:
                 state = self._write(partial(store, outcome=reduced, output=[]), _TRIES_REDUCED)
             except _RefusedError:

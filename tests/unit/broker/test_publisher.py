@@ -9,7 +9,7 @@ from harness import wait_until
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.broker import publisher as of_publisher
 from pacifica.dispatcher.broker.publisher import Publisher
-from pacifica.dispatcher.errors import DatabaseUnavailableError, SchemaError
+from pacifica.dispatcher.errors import BrokerUnavailableError, DatabaseUnavailableError, SchemaError
 from tests.factories import (
     Postbox,
     accept_runs,
@@ -146,7 +146,7 @@ def test_it_says_why_the_broker_takes_nothing_until_it_does(
     postbox.room = 0
     accept(database, 1)
     publisher.wake()
-    wait_until(lambda: publisher.broker_trouble == "the postbox is full")
+    wait_until(lambda: publisher.broker_trouble == BrokerUnavailableError.public)
     change(database, "UPDATE run SET due = due + 3600")  # as if another publisher had sent it
     publisher.wake()
     postbox.room = None

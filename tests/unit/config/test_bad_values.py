@@ -45,6 +45,13 @@ BAD_VALUES = [
     ("celery", "broker_url", "redis:h", "must be a URL such as redis://host"),
     ("celery", "broker_url", "http://h", "must be a URL such as redis://host"),
     ("celery", "broker_url", "memory://", "must be a URL such as redis://host"),
+    (
+        "celery",
+        "broker_url",
+        "redis://h/0?password=x",
+        "must have user and password before its host",
+    ),
+    ("celery", "broker_url", "amqp://h//?a=1&userid=x", "must have user and password before"),
     ("celery", "broker_url", "redis://[::1", "is not a valid URL"),
     (
         "celery",

@@ -207,10 +207,11 @@ def test_a_response_to_head_has_no_body(client: Client) -> None:
      f"/runs/{UNKNOWN}/output", "/applications", "/dispatch/add/1/2", "/health/ready"],
 )  # fmt: skip
 def test_without_the_database_the_response_says_when_to_retry(
-    without_database: Client, target: str
+    without_database: Client, target: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     response = without_database.get(target)
-    assert "db.sqlite3" in response.problem(503)["detail"]
+    assert response.problem(503)["detail"] == "Database unavailable; try again later"
+    assert "/no/such/folder/db.sqlite3" in caplog.text
     assert response.headers["retry-after"].isdecimal()
 
 

@@ -129,23 +129,27 @@ def test_a_service_whose_events_no_worker_takes_says_so(
     change(database, "UPDATE run SET queued = queued - 60")
     ready = client.get("/health/ready")
     assert ready.status == 200
-    assert f"1 run waits in {database.name}, which no worker uses" in ready.json["warning"]
+    assert "1 run waits in the database, which no worker uses" in ready.json["warning"]
     orm.register(database, "worker", registration("host", "lock"))
     assert client.get("/health/ready").json == {"status": "ok"}
 
 
-def test_a_service_that_lacks_a_table_is_not_ready(client: Client, database: orm.Database) -> None:
+def test_a_service_that_lacks_a_table_is_not_ready(
+    client: Client, database: orm.Database, caplog: pytest.LogCaptureFixture
+) -> None:
     change(database, "ALTER TABLE output RENAME TO elsewhere")
     ready = client.get("/health/ready")
-    assert "no such table: output" in ready.problem(503)["detail"]
+    assert ready.problem(503)["detail"] == "Database cannot be used; see the server log"
+    assert "no such table: output" in caplog.text
 
 
 def test_a_service_whose_file_is_damaged_is_not_ready(
-    client: Client, database: orm.Database, tmp_path: Path
+    client: Client, database: orm.Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     database.close()
     with (tmp_path / "db.sqlite3").open("r+b") as file:
         file.seek(-4096, os.SEEK_END)
         file.write(b"\xff" * 4096)
     ready = client.get("/health/ready")
-    assert "is damaged: " in ready.problem(503)["detail"]
+    assert ready.problem(503)["title"] == "Service Unavailable"
+    assert "is damaged: " in caplog.text

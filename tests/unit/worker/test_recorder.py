@@ -93,6 +93,7 @@ def test_output_that_is_refused_is_left_out(site: Driver, code: int, status: str
     ended, [attempt] = orm.run(site.database, run)
     assert (ended.status, ended.exit_code, ended.result) == (status, code, {"a": 1})
     assert "the database refused the output that was not saved yet: " in (ended.error or "")
+    assert site.database.name not in (ended.error or "")
     assert attempt.error == ended.error
     assert (name, "not this" in reason) == ("outcome.reduced", True)
     assert (ended.error or "").startswith("exit code 3; ") == bool(code)
