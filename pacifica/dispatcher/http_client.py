@@ -22,6 +22,7 @@ from requests.exceptions import InvalidURL, RequestException, Timeout
 from requests.structures import CaseInsensitiveDict
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import NewConnectionError
 
 USER_AGENT: Final = "pacifica-dispatcher"
 
@@ -39,19 +40,20 @@ class Session(requests.Session):
     Set `max_redirects` to follow that many redirects; otherwise a redirect is an ordinary response.
     """
 
-    def __init__(self, *, connect: float, read: float) -> None:
+    def __init__(self, *, connect: float, read: float, socket_file: str = "") -> None:
         """Prepare the session without connecting.
 
         Args:
             connect: default timeout in seconds for connecting to each address of a host.
             read: default timeout in seconds for each read.
+            socket_file: the path of a Unix socket to which all http requests go, if any.
         """
         super().__init__()
         self.trust_env = False
         self.max_redirects = 0
         self.headers = CaseInsensitiveDict({"User-Agent": USER_AGENT})
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        adapter = _Adapter(connect, read)
+        adapter = _Adapter(connect, read, socket_file)
         self.mount("http://", adapter)
         self.mount("https://", adapter)
 
@@ -162,19 +164,39 @@ class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
 
 
+def _pool_of(socket_file: str) -> type[_Pool]:
+    class Connection(_Connection):
+        def _new_conn(self) -> socket.socket:
+            connection = socket.socket(socket.AF_UNIX)
+            try:
+                connection.settimeout(self.timeout)
+                connection.connect(socket_file)
+            except OSError as exc:
+                connection.close()
+                raise NewConnectionError(self, str(exc)) from exc
+            _watch(connection)
+            return connection
+
+    class Pool(_Pool):
+        ConnectionCls = Connection
+
+    return Pool
+
+
 class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
 class _Adapter(HTTPAdapter):
-    def __init__(self, connect: float, read: float) -> None:
-        super().__init__()
+    def __init__(self, connect: float, read: float, socket_file: str) -> None:
+        self._pool = _pool_of(socket_file) if socket_file else _Pool
         self._limits = (connect, read)
+        super().__init__()
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - requests'
         socket_options = [*HTTPConnection.default_socket_options, *_KEEP_ALIVE]
         super().init_poolmanager(*args, **options, socket_options=socket_options)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        self.poolmanager.pool_classes_by_scheme = {"http": self._pool, "https": _TlsPool}
 
     def build_connection_pool_key_attributes(
         self,

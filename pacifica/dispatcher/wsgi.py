@@ -11,7 +11,6 @@ import atexit
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -123,7 +122,7 @@ def compose(
 def serve(
     settings: Settings,
     cherrypy_config: Path | None,
-    ready: Callable[[str], None],
+    ready: Callable[[rest.Address], None],
     stopping: threading.Event | None = None,
 ) -> None:
     """Serve HTTP until a signal arrives, then finish the accepted requests.
@@ -131,7 +130,7 @@ def serve(
     Args:
         settings: all settings.
         cherrypy_config: a CherryPy configuration file, which overrides the server's settings.
-        ready: called with the URL when the server listens.
+        ready: called with the address when the server listens.
         stopping: set by the caller for the same effect as a signal.
 
     Raises:
@@ -160,7 +159,7 @@ def serve(
     )
     if cherrypy_config:
         cherrypy.config.update(str(cherrypy_config))
-    _check_address(cherrypy.server.socket_host, cherrypy.server.socket_port)
+    rest.check_free(cherrypy.server)
     cherrypy.log.error_log.setLevel(logging.WARNING)
     # cherrypy.tree would search for an application at each parent of the path.
     cherrypy.server.httpserver = server = rest.Server(
@@ -182,11 +181,13 @@ def serve(
     cherrypy.engine.subscribe("exit", stopping.set)  # also if the server fails
     ignore_hangup()
     cherrypy.engine.start()
+    remove_socket_file = rest.remover(cherrypy.server)
     try:
-        ready(cherrypy.server.base())
+        ready(rest.address_of(cherrypy.server, server, wanted.path))
         stopping.wait()
     finally:
         cherrypy.engine.exit()
+        remove_socket_file()
     for exc in reasons:
         raise exc
     if server.interrupt:
@@ -201,19 +202,6 @@ def _set_by_signals(stopping: threading.Event) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-
-
-def _check_address(host: str, port: int) -> None:
-    # Check first: a half-started server is harder to stop.
-    try:
-        with socket.create_server((host, port), family=_family(host)):
-            return
-    except OSError as exc:
-        raise ListenError(f"Cannot listen on {host}, port {port}: {exc.strerror}") from exc
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - the interpreter's signature

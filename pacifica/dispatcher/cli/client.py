@@ -78,17 +78,23 @@ class Client:
 
         Args:
             url: the root of the server's resources, http or https, with a user and a password if a
-                reverse proxy requires them.
+                reverse proxy requires them; or unix: and the path of its socket.
             connect: maximum number of seconds to wait for a connection.
             read: maximum number of seconds to wait for more of a response.
 
         Raises:
             UrlError: not a valid URL of a server.
         """
-        parts = _parse(url)
+        scheme, _, socket_file = url.partition(":")
+        if scheme.lower() != "unix":
+            socket_file = ""
+        elif not socket_file or "\0" in socket_file:
+            raise UrlError("expected the path of a socket, such as unix:/run/dispatcher.sock")
+        parts = _parse("http://localhost" if socket_file else url)
         credentials, _, host = parts.netloc.rpartition("@")
-        self.url = parts._replace(netloc=host).geturl().rstrip("/")
-        self._http = http_client.Session(connect=connect, read=read)
+        self._root = parts._replace(netloc=host).geturl().rstrip("/")
+        self.url = f"unix:{socket_file}" if socket_file else self._root
+        self._http = http_client.Session(connect=connect, read=read, socket_file=socket_file)
         self._http.headers["Accept"] = "application/json"
         if credentials:
             secret = b64encode(unquote(credentials).encode()).decode()
@@ -190,7 +196,7 @@ class Client:
         target: str,
         **options: Any,  # noqa: ANN401 - requests'
     ) -> Response:
-        url = f"{self.url}{target}"
+        url = f"{self._root}{target}"
         try:
             response = self._http.request(method, url, stream=True, **options)
         except RequestException as exc:

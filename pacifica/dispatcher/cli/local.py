@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pacifica.dispatcher.applications import Explained
     from pacifica.dispatcher.config import Settings
     from pacifica.dispatcher.events import Event
+    from pacifica.dispatcher.rest import Address
     from pacifica.dispatcher.rules import Explanation
 
 _UNUSABLE = (DatabaseUrlError, DatabaseUnfitError, SchemaError, WorkerRefusedError)
@@ -59,7 +60,7 @@ def serve(config_file: Path | None, cp_config: Path | None, **server: Any) -> No
     from pacifica.dispatcher import wsgi
 
     settings = load_settings(config_file, server)
-    _run(lambda: wsgi.serve(settings, cp_config, lambda url: click.echo(f"Listening on {url}/")))
+    _run(lambda: wsgi.serve(settings, cp_config, _print_address))
 
 
 @click.command()
@@ -191,9 +192,13 @@ def _clause_lines(clause: "Explanation", margin: str) -> Iterator[str]:
         yield from _clause_lines(part, f"{margin}  ")
 
 
-def _print_welcome(url: str) -> None:
-    click.echo(f"Pacifica Dispatcher is ready: {url}/")
-    click.echo(f"Try it:  curl -s {url}/dispatch/add/2/2")
+def _print_address(address: "Address") -> None:
+    click.echo(f"Listening on {address}")
+
+
+def _print_welcome(address: "Address") -> None:
+    click.echo(f"Pacifica Dispatcher is ready: {address}")
+    click.echo(f"Try it:  {address.curl('/dispatch/add/2/2')}")
     click.echo("Press Ctrl-C to stop.")
 
 

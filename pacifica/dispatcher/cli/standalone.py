@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from pacifica.dispatcher import wsgi
+from pacifica.dispatcher import rest, wsgi
 from pacifica.dispatcher.config import Settings
 from pacifica.dispatcher.errors import WorkerRefusedError
 from pacifica.dispatcher.periodic import Periodic
@@ -112,14 +112,14 @@ class WorkerChild:
 
 
 def run_standalone(
-    settings: Settings, cherrypy_config: Path | None, ready: Callable[[str], None]
+    settings: Settings, cherrypy_config: Path | None, ready: Callable[[rest.Address], None]
 ) -> None:
     """Serve HTTP and run applications on this machine until a signal arrives.
 
     Args:
         settings: all settings; the broker is replaced by files in ./broker.
         cherrypy_config: a CherryPy configuration file, as for `wsgi.serve`.
-        ready: called with the URL when the server listens.
+        ready: called with the address when the server listens.
 
     Raises:
         WorkerRefusedError: the worker cannot run until somebody changes something.
@@ -130,9 +130,9 @@ def run_standalone(
     stopping = threading.Event()
     worker = WorkerChild(settings, stopping.set)
 
-    def start_worker(url: str) -> None:
+    def start_worker(address: rest.Address) -> None:
         worker.start()
-        ready(url)
+        ready(address)
 
     try:
         wsgi.serve(settings, cherrypy_config, start_worker, stopping)

@@ -9,6 +9,7 @@ from pacifica.dispatcher.rest.cherrypy_app import segments_of
 from pacifica.dispatcher.rest.context import Context
 from pacifica.dispatcher.rest.handshake import Handshake
 from pacifica.dispatcher.rest.http1 import Head, Limits, Server
+from pacifica.dispatcher.rest.listening import Address, address_of, check_free, remover
 from pacifica.dispatcher.rest.mounts import ROUTES, description
 from pacifica.dispatcher.rest.notices import Notices
 from pacifica.dispatcher.rest.routes import Router
@@ -16,6 +17,7 @@ from pacifica.dispatcher.rest.stream_slots import StreamSlots
 
 __all__ = [
     "ROUTES",
+    "Address",
     "Context",
     "Handshake",
     "Head",
@@ -23,9 +25,12 @@ __all__ = [
     "Notices",
     "Server",
     "StreamSlots",
+    "address_of",
     "application",
     "body_limit",
+    "check_free",
     "description",
+    "remover",
 ]
 
 

@@ -4,6 +4,7 @@ import base64
 import socket
 import ssl
 import threading
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -188,6 +189,18 @@ def test_a_text_cut_off_is_an_error(server: Server) -> None:
 def test_an_invalid_url_is_refused(url: str) -> None:
     with pytest.raises(UrlError):
         Client(url)
+
+
+@pytest.mark.parametrize("url", ["unix:", "unix:a\0b"])
+def test_an_invalid_socket_is_refused(url: str) -> None:
+    with pytest.raises(UrlError, match="expected the path of a socket"):
+        Client(url)
+
+
+def test_a_socket_without_a_server_is_named(tmp_path: Path) -> None:
+    for file in (tmp_path / "none.sock", tmp_path / ("x" * 200)):
+        with pytest.raises(UnreachableError, match=f"unix:{file} does not respond: "):
+            Client(f"unix:{file}").get("/workers", "workers")
 
 
 def test_a_certificate_is_checked(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
