@@ -41,11 +41,11 @@ def application(context: Context) -> Any:  # noqa: ANN401 - CherryPy is untyped
 
 def body_limit(context: Context) -> Callable[[Head], int]:
     """Return a function that tells the maximum number of bytes of a request's body."""
-    router = Router(ROUTES, context)
+    router, root = Router(ROUTES, context), segments_of(context.root)
 
     def limit(head: Head) -> int:
         try:
-            endpoint, _ = router.find(segments_of(head.path.decode("latin-1")))
+            endpoint, _ = router.find(segments_of(head.path.decode("latin-1"), root))
             _, declared = endpoint.operation(head.method.decode())
         except DispatcherError:
             return context.max_event_size

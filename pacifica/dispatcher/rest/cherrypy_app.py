@@ -147,11 +147,10 @@ def _filled(address: str, values: Mapping[str, Any]) -> str:
 
 def _request_of(native: Any, path: str, root: Sequence[str]) -> Request:  # noqa: ANN401 - CherryPy is untyped
     environ = native.wsgi_environ
-    segments = segments_of(environ["PATH_INFO"])
-    if script_name := environ.get("SCRIPT_NAME"):
-        root = segments_of(script_name)
-    elif root and segments[: len(root)] == root:  # a proxy may leave it in the path
-        segments = segments[len(root) :]
+    if script_name := environ.get("SCRIPT_NAME"):  # the server has removed it from the path
+        segments, root = segments_of(environ["PATH_INFO"]), segments_of(script_name)
+    else:
+        segments = segments_of(environ["PATH_INFO"], root)
     return Request(
         id=f"{random.getrandbits(64):016x}",
         method=native.method,
@@ -169,12 +168,14 @@ def _request_of(native: Any, path: str, root: Sequence[str]) -> Request:  # noqa
     )
 
 
-def segments_of(path: str) -> list[str]:
-    """Return the segments of a path of WSGI, without empty ones."""
+def segments_of(path: str, root: Sequence[str] = ()) -> list[str]:
+    """Return the segments of a path of WSGI, without empty ones, and without those of the root."""
     # WSGI passes bytes as Latin-1. Those that are not UTF-8, as in names of files, become
     # surrogates. Servers leave an encoded slash encoded, so that it is not a separator.
     text = path.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
-    return [each.replace("%2F", "/") for each in text.split("/") if each]
+    segments = [each.replace("%2F", "/") for each in text.split("/") if each]
+    # Proxies may leave the root in the path, or remove it.
+    return segments[len(root) :] if root and segments[: len(root)] == root else segments
 
 
 def _path(segments: Sequence[str]) -> str:

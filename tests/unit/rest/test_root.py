@@ -125,3 +125,12 @@ def test_empty_segments_are_ignored(client: Client, target: str) -> None:
 def test_a_root_must_differ_from_the_addresses(context: rest.Context, root: str) -> None:
     with pytest.raises(ConfigurationError, match="is an address of the dispatcher itself"):
         rest.application(replace(context, root=root))
+
+
+@pytest.mark.parametrize("root", ["", "/lab", "/lab/dispatcher"])
+def test_the_limit_of_a_body_is_that_of_the_address(context: rest.Context, root: str) -> None:
+    limit = rest.body_limit(replace(context, root=ROOT))
+    path = f"{root}/edit".encode()
+    head = rest.Head(b"POST", path, 1, path, b"", {}, 1, closes=False, waits=False)
+    found = root in {"", ROOT}
+    assert limit(head) == (3 if found else 1) * context.max_event_size
