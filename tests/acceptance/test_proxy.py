@@ -23,6 +23,7 @@ CONFIG = """
 [server]
 port = {port}
 path = /dispatcher
+connections_per_address = 0
 [application:count]
 exact.type = count
 command = sh -c "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo line-$i; sleep 1; done"
