@@ -94,6 +94,10 @@ class RequestError(InvalidInputError):
     """A parameter, a header, a form or a body that cannot be read."""
 
 
+class AmbiguousRequestError(RequestError):
+    """A request that programs on its way could read differently."""
+
+
 class BrokenBodyError(RequestError):
     """A body that ends early, or whose chunks are malformed."""
 

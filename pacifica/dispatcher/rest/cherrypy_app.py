@@ -19,7 +19,7 @@ from pacifica.dispatcher.rest.context import Context
 from pacifica.dispatcher.rest.http1.exchange import DESCRIPTOR
 from pacifica.dispatcher.rest.parameters import read_parameters
 from pacifica.dispatcher.rest.problems import PROBLEM, plain_problem, problem_response
-from pacifica.dispatcher.rest.request import Request, read_body
+from pacifica.dispatcher.rest.request import Request, check_head, read_body
 from pacifica.dispatcher.rest.response import Response, see_other
 from pacifica.dispatcher.rest.routes import Operation, Permission, Route, Router
 from pacifica.dispatcher.telemetry import bound
@@ -75,6 +75,7 @@ class _Edge:
         request = _request_of(native, path, self._root)
         with bound(request=request.id):
             try:
+                check_head(_target(native.wsgi_environ), request.headers)
                 response = self._respond(request, native.rfile)
             except Exception as exc:  # noqa: BLE001 - every exception becomes a response
                 response = problem_response(exc, request)
@@ -168,6 +169,11 @@ def _request_of(native: Any, path: str, root: Sequence[str]) -> Request:  # noqa
     )
 
 
+def _target(environ: Mapping[str, Any]) -> str:
+    # WSGI does not define it: gunicorn has the first name, most other servers the second.
+    return str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "*")
+
+
 def segments_of(path: str, root: Sequence[str] = ()) -> list[str]:
     """Return the segments of a path of WSGI, without empty ones, and without those of the root."""
     # WSGI passes bytes as Latin-1. Those that are not UTF-8, as in names of files, become
@@ -207,7 +213,8 @@ _HIDDEN_FROM_CHERRYPY: Final = frozenset({"content-type", "content-disposition",
 
 def _problem_of_cherrypy(status: str, message: str, **_: object) -> bytes:
     """Return the problem document for a request that CherryPy itself refuses."""
-    cherrypy.serving.response.headers["Content-Type"] = PROBLEM
+    headers = cherrypy.serving.response.headers
+    headers["Content-Type"], headers["Connection"] = PROBLEM, "close"
     return plain_problem(HTTPStatus(int(status[:3])), message)
 
 
@@ -243,9 +250,29 @@ class _Application(cherrypy.Application):  # type: ignore[misc] # CherryPy is un
 
     request_class = _Request
 
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:  # noqa: ANN401 - CherryPy is untyped
+        """Respond to a request."""
+        if environ["PATH_INFO"] == "*":  # the server as a whole (RFC 9110, section 9.3.7)
+            environ["PATH_INFO"] = "/"
+        return super().__call__(environ, _closing(start_response))
+
     def find_config(self, path: str, key: str, default: object = None) -> object:  # noqa: ARG002 - CherryPy's signature
         """Return a setting; CherryPy would search for one in each parent of the path."""
         return self.config["/"].get(key, default)
+
+
+def _closing(start_response: Any) -> Any:  # noqa: ANN401 - CherryPy is untyped
+    """Let `Connection: close` take effect under gunicorn, which ignores the field."""
+    force_close = getattr(getattr(start_response, "__self__", None), "force_close", None)
+    if force_close is None:
+        return start_response
+
+    def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:  # noqa: ANN401
+        if ("Connection", "close") in headers:
+            force_close()
+        return start_response(status, headers, *more)
+
+    return start
 
 
 def _without_padding() -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from pacifica.dispatcher import page
 from pacifica.dispatcher.errors import (
+    AmbiguousRequestError,
     BrokenBodyError,
     ConflictError,
     ContentCodingError,
@@ -43,6 +44,7 @@ STATUS: Final[Mapping[type[DispatcherError], HTTPStatus]] = {
 """The status of each branch of errors; other exceptions are internal errors."""
 
 _HEADERS: Final[Mapping[type[DispatcherError], Mapping[str, str]]] = {
+    AmbiguousRequestError: {"Connection": "close"},
     BrokenBodyError: {"Connection": "close"},  # the end of the body is unknown
     TooLargeError: {"Connection": "close"},
     ContentCodingError: {"Accept-Encoding": "identity"},

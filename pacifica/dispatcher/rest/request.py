@@ -1,11 +1,13 @@
 """Requests as values, read once at the edge."""
 
+import re
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 from pacifica.dispatcher.errors import (
+    AmbiguousRequestError,
     BrokenBodyError,
     ContentCodingError,
     ForeignSiteError,
@@ -18,6 +20,11 @@ _DRAINED: Final = 16 * 1024**2  # bytes
 _CHUNK: Final = 64 * 1024
 _UNKNOWN: Final = 2**63  # length of a chunked body
 _MAX_DIGITS: Final = 18
+_AUTHORITY: Final = (  # RFC 3986, section 3.2, without user and comma
+    r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]+)(?::[0-9]{0,5})?"
+)
+_HOST: Final = re.compile(f"(?:{_AUTHORITY})?")
+_TARGET: Final = re.compile(rf"\*|/[^#]*|(?i:https?)://{_AUTHORITY}(?:[/?][^#]*)?")
 
 
 @dataclass(slots=True)
@@ -112,6 +119,27 @@ class Request:
             )
 
 
+def check_head(target: str, headers: Mapping[str, str]) -> None:
+    """Refuse a head that a WSGI server has passed on, and that a proxy may read differently.
+
+    Args:
+        target: the request target as sent; `*` if the server does not tell.
+        headers: values by name in lower case.
+
+    Raises:
+        AmbiguousRequestError: malformed or repeated Host, a target with a fragment or of another
+            scheme, or a transfer coding other than `chunked` (RFC 9112, sections 3.2, 6.1 and 7).
+    """
+    host = headers.get("host", "")
+    if not _HOST.fullmatch(host):
+        raise AmbiguousRequestError(f"Invalid Host {host[:80]!r}: expected one name and port")
+    if not _TARGET.fullmatch(target):
+        raise AmbiguousRequestError(f"Invalid request target {target[:80]!r}: expected a path")
+    coding = headers.get("transfer-encoding", "chunked")
+    if coding.lower() != "chunked":
+        raise AmbiguousRequestError(f"Unsupported Transfer-Encoding {coding[:80]!r}; use chunked")
+
+
 def read_body(file: BinaryIO | Any, headers: Mapping[str, str], limit: int) -> bytes:  # noqa: ANN401 - a WSGI input
     """Read the whole body of a request.
 
@@ -122,7 +150,7 @@ def read_body(file: BinaryIO | Any, headers: Mapping[str, str], limit: int) -> b
 
     Raises:
         TooLargeError: the body is larger.
-        RequestError: invalid Content-Length.
+        AmbiguousRequestError: invalid Content-Length.
         BrokenBodyError: the body ends early or cannot be read.
         ContentCodingError: the body is encoded (RFC 9110, section 8.4).
     """
@@ -152,7 +180,9 @@ def _drain(file: BinaryIO, left: int) -> None:
 def _read(file: BinaryIO, length: int) -> bytes:
     try:
         return file.read(length)
-    except (OSError, ValueError) as exc:  # servers raise either for malformed chunks
+    except MemoryError:
+        raise
+    except Exception as exc:  # each server has exceptions of its own for malformed chunks
         raise BrokenBodyError("Malformed or interrupted body") from exc
 
 
@@ -163,5 +193,5 @@ def _content_length(headers: Mapping[str, str]) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
-        raise RequestError(f"Invalid Content-Length {text[:80]!r}: expected a number")
+        raise AmbiguousRequestError(f"Invalid Content-Length {text[:80]!r}: expected a number")
     return int(text)
