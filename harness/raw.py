@@ -3,8 +3,8 @@
 import re
 import socket
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ from harness.waiting import wait_until
 
 DEADLINE: Final = 30.0
 
+_AT_ONCE: Final = 64
 _STATUS: Final = re.compile(rb"^HTTP/1\.[01] ([1-9][0-9]{2}) ", re.MULTILINE)
 _ESTABLISHED: Final = "01"
 _TOKENS: Final = re.compile(rb"(?<=[\r\n:;, ])|(?=[\r\n:;, ])")
@@ -76,29 +77,29 @@ def trickle(port: int, request: bytes) -> Reply:
 
 
 def exchanges(
-    port: int, requests: Iterable[Sequence[bytes]], *, half_close: bool = False
+    port: int, requests: Sequence[Sequence[bytes]], *, half_close: bool = False
 ) -> list[Reply]:
-    """Do several exchanges at once, each on its own connection.
+    """Do several exchanges, many at once, each on its own connection.
 
-    A request's second part is sent when the server has read the first parts of all.
+    A request's second part is sent when the server has read the first parts.
     """
-    connections: list[tuple[socket.socket, Sequence[bytes]]] = []
-    try:
-        connections.extend((connect(port), parts) for parts in requests)
-        for index in range(max(len(parts) for _, parts in connections)):
+    lots = [requests[start : start + _AT_ONCE] for start in range(0, len(requests), _AT_ONCE)]
+    return [reply for lot in lots for reply in _at_once(port, lot, half_close=half_close)]
+
+
+def _at_once(port: int, requests: Sequence[Sequence[bytes]], *, half_close: bool) -> list[Reply]:
+    with ExitStack() as closing:
+        connections = [closing.enter_context(connect(port)) for _ in requests]
+        for index in range(max(map(len, requests))):
             if index:
                 wait_until(lambda: not _unread(port), "the server to read", DEADLINE)
-            for connection, parts in connections:
-                if index < len(parts):
-                    _send(connection, parts[index])
+            for connection, parts in zip(connections, requests, strict=True):
+                _send(connection, b"".join(parts[index : index + 1]))
         if half_close:
-            for connection, _ in connections:
+            for connection in connections:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_WR)
-        return [read_until_closed(connection) for connection, _ in connections]
-    finally:
-        for connection, _ in connections:
-            connection.close()
+        return [read_until_closed(connection) for connection in connections]
 
 
 def read_until_closed(connection: socket.socket, timeout: float = DEADLINE) -> Reply:

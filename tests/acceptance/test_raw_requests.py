@@ -304,6 +304,15 @@ ACCEPTED: Final = [
     Accepted("an address of IPv6", get(b"Host: [::1]:8069\r\n" + CLOSE), (200,)),
 ]  # fmt: skip
 
+CUT: Final = [
+    *(post(LENGTH)[:end] for end in (1, 10, 40, -len(EVENT) - 2)),
+    *(post(LENGTH, EVENT[:end]) for end in (0, 1, -1)),
+    *(
+        post(CHUNKED, (chunk(EVENT) + b"0\r\nA: b\r\n\r\n")[:end])
+        for end in (0, 1, 3, 4, 40, -12, -11, -10, -9, -8, -3, -2, -1)
+    ),
+]
+
 BY_GUNICORN: Final = {"sync": ("--worker-class", "sync"), "gthread": ("--threads", "64")}
 SERVERS: Final = ("built-in", *BY_GUNICORN)
 
@@ -414,3 +423,13 @@ def test_a_valid_request_is_read_as_sent(server: Server, case: Accepted) -> None
         assert reply.statuses == expected, reply
         assert reply.end == "closed", reply
     assert server.stored(mark) == case.stored
+
+
+@pytest.mark.parametrize("request_", CUT, ids=lambda request_: str(len(request_)))
+def test_a_request_that_ends_early_is_not_stored(server: Server, request_: bytes) -> None:
+    mark, request = marked(request_)
+    reply = raw.exchange(server.port, request, half_close=True)
+    assert reply.end == "closed", reply
+    has_head = b"\r\n\r\n" in request
+    assert reply.statuses == [400] if server.built_in or has_head else reply.statuses == [], reply
+    assert server.stored(mark) == 0
