@@ -6,17 +6,15 @@ that takes those bytes for a second request can be made to run what a proxy has 
 
 import json
 import re
-import shutil
-import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import pytest
 
 from harness import Site, http, raw
+from tests import serving
 
 MARK: Final = b"MARKMARK"  # replaced by a name that each request has for itself
 HOST: Final = b"Host: localhost\r\n"
@@ -313,20 +311,18 @@ CUT: Final = [
     ),
 ]
 
-BY_GUNICORN: Final = {"sync": ("--worker-class", "sync"), "gthread": ("--threads", "64")}
-SERVERS: Final = ("built-in", *BY_GUNICORN)
 
-
-@pytest.fixture(scope="module", params=SERVERS)
+@pytest.fixture(scope="module", params=serving.SERVERS)
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator["Server"]:
     """A web tier of each kind, whose log has no trace of an internal error at the end."""
     site = Site(tmp_path_factory.mktemp("raw"))
     try:
-        yield start(site, request.param)
-        for trace in ("Traceback", "request.failed", "server.failed"):
-            assert trace not in site.logs(), site.logs()
+        site.configure(f"[celery]\nbroker_url = filesystem://localhost{site.folder / 'broker'}\n")
+        serving.start(site, request.param)
+        yield Server(site, request.param)
+        serving.check_log(site)
     finally:
         site.kill_all()
 
@@ -340,7 +336,7 @@ class Server:
 
     @property
     def built_in(self) -> bool:
-        return self.kind == "built-in"
+        return self.kind == serving.BUILT_IN
 
     @property
     def keeps_connections(self) -> bool:
@@ -353,20 +349,6 @@ class Server:
     def stored(self, mark: str) -> int:
         """Count the events of a case."""
         return len(http(f"{self.site.url}/events?text={mark}").json["events"])
-
-
-def start(site: Site, kind: str) -> Server:
-    """Start a web tier."""
-    site.configure(f"[celery]\nbroker_url = filesystem://localhost{site.folder / 'broker'}\n")
-    if kind == "built-in":
-        site.start_web()
-    else:
-        gunicorn = shutil.which("gunicorn", path=str(Path(sys.executable).parent))
-        assert gunicorn
-        options = ("--bind", f"127.0.0.1:{site.port}", *BY_GUNICORN[kind])
-        process = site.start(gunicorn, *options, "pacifica.dispatcher.wsgi:application")
-        site.wait_listening(process)
-    return Server(site, kind)
 
 
 def marked(request: bytes) -> tuple[str, bytes]:
