@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final, cast
 from wsgiref.util import setup_testing_defaults
 
+from fuzz.server import find_fault
 from pacifica.dispatcher import config, events, orm, rest
 from pacifica.dispatcher.adapters import GENERIC, KINDS, Template, Templates, make_adapter
 from pacifica.dispatcher.applications import Application, explain, matching
@@ -28,8 +29,13 @@ CPU_LIMIT: Final = 1.0
 """The default limit of CPU seconds per input."""
 
 _SIZE: Final = 64 * 1024
-_OPERATOR_SIZE: Final = 16 * 1024
-_OPERATORS: Final = frozenset({"command", "ini"})
+_SIZES: Final = MappingProxyType(
+    {
+        "command": 16 * 1024,  # operators write it
+        "ini": 16 * 1024,
+        "server": 8 * 1024,  # several hundred requests, each of which does some work
+    }
+)
 _MARK: Final = b"~"
 _EVENT: Final = events.parse_event(
     json.dumps(
@@ -59,8 +65,8 @@ class WrongError(Exception):
 def try_input(name: str, data: bytes, cpu_limit: float = CPU_LIMIT) -> None:
     """Feed one input to a target.
 
-    The part between two `~` is repeated until the input has 64 KiB, or 16 KiB for input written by
-    operators, so that small seeds find code that is slow only for long texts.
+    The part between two `~` is repeated until the input has 64 KiB, less for some targets, so that
+    small seeds find code that is slow only for long texts.
 
     Args:
         name: the target's name.
@@ -71,9 +77,8 @@ def try_input(name: str, data: bytes, cpu_limit: float = CPU_LIMIT) -> None:
         SlowError: the limit was exceeded.
         Exception: any other finding.
     """
-    size = _OPERATOR_SIZE if name in _OPERATORS else _SIZE
     began = time.process_time()
-    TARGETS[name](_repeat_marked(data, size))
+    TARGETS[name](_repeat_marked(data, _SIZES.get(name, _SIZE)))
     seconds = time.process_time() - began
     if seconds > cpu_limit:
         raise SlowError(f"took {seconds:.1f} s of CPU time (limit {cpu_limit:g} s)")
@@ -175,6 +180,12 @@ def _applications() -> list[Application]:
         (JsonPath.parse("$..[?@.a == $.id || match(@.b, '(a|aa)+b')]"),),
     )
     return [Application(f"a{n}", CommandTemplate("true", ()), rule) for n, rule in enumerate(rules)]
+
+
+def _server(data: bytes) -> None:
+    """Send bytes to the built-in server over a socket."""
+    if fault := find_fault(_web_tier(), data):
+        raise WrongError(fault)
 
 
 def _adapters(data: bytes) -> None:
@@ -325,6 +336,7 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = MappingProxyType(
     {
         "http": _http,
         "rest": _rest,
+        "server": _server,
         "adapters": _adapters,
         "json": _json,
         "cesql": _cesql,

@@ -48,7 +48,7 @@ def check_log(site: Site) -> None:
         assert fault not in site.logs(), site.logs()[-4000:]
 
 
-def check_served(port: int, context: ssl.SSLContext | None = None, times: int = 5) -> None:
+def check_served(port: int, context: ssl.SSLContext | None = None, times: int = 3) -> None:
     """Check that the server is alive and accepts events, each time in its limit.
 
     What the machine kept a small process waiting for meanwhile is not the server's.

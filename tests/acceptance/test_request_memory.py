@@ -16,7 +16,7 @@ from tests import serving
 MIB: Final = 1024**2
 GROWTH_LIMIT: Final = 64 * MIB
 SENT: Final = 600 * MIB
-PATIENCE: Final = 2.0  # seconds for which a server may take nothing, or everything
+PATIENCE: Final = 2.0  # seconds for which a server may take nothing
 
 HEAD: Final = b"POST /receive HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 CHUNKED: Final = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -102,7 +102,7 @@ def test_an_endless_request_takes_little_memory(
 def send(port: int, case: Endless) -> raw.Reply:
     """Send without an end until the server closes the connection or takes nothing any more."""
     block = case.repeated * (64 * 1024 // len(case.repeated) + 1)
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + raw.DEADLINE
     sent = 0
     with raw.connect(port) as connection:
         connection.settimeout(PATIENCE)

