@@ -17,7 +17,7 @@ DEADLINE: Final = 30.0
 _AT_ONCE: Final = 64
 _STATUS: Final = re.compile(rb"^HTTP/1\.[01] ([1-9][0-9]{2}) ", re.MULTILINE)
 _ESTABLISHED: Final = "01"
-_TOKENS: Final = re.compile(rb"(?<=[\r\n:;, ])|(?=[\r\n:;, ])")
+_TOKENS: Final = re.compile(rb"(?<=[\r\n;])|(?=[\r\n:;])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,21 @@ class Reply:
         return self.received.partition(b"\r\n\r\n")[2]
 
 
-def connect(port: int, timeout: float = DEADLINE) -> socket.socket:
-    """Connect; what is sent leaves at once."""
-    connection = socket.create_connection((HOST, port), timeout)
+def connect(port: int, address: str = HOST, buffer: int = 0) -> socket.socket:
+    """Connect; what is sent leaves at once.
+
+    Args:
+        port: the server's port.
+        address: the client's address.
+        buffer: the size of the client's receive buffer in bytes; 0 for the system's.
+    """
+    connection = socket.socket()
+    if buffer:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.settimeout(DEADLINE)
+    connection.bind((address, 0))
+    connection.connect((HOST, port))
     return connection
 
 

@@ -120,12 +120,7 @@ def crowd(port: int, kind: Kind, number: int = CROWD) -> Iterator[list[socket.so
 
 
 def _client(port: int, kind: Kind, address: str) -> socket.socket:
-    connection = socket.socket()
-    connection.bind((address, 0))
-    if kind.buffer:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, kind.buffer)
-    connection.settimeout(raw.DEADLINE)
-    connection.connect((HOST, port))
+    connection = raw.connect(port, address, kind.buffer)
     with suppress(ConnectionError):  # the server may give a connection up
         connection.sendall(kind.begin)
     return connection

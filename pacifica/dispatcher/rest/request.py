@@ -1,6 +1,7 @@
 """Requests as values, read once at the edge."""
 
 import re
+import time
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pacifica.dispatcher.errors import (
 from pacifica.dispatcher.rest import negotiation
 
 _DRAINED: Final = 16 * 1024**2  # bytes
+_DRAIN_TIMEOUT: Final = 2.0  # seconds
 _CHUNK: Final = 64 * 1024
 _UNKNOWN: Final = 2**63  # length of a chunked body
 _MAX_DIGITS: Final = 18
@@ -173,7 +175,8 @@ def read_body(file: BinaryIO | Any, headers: Mapping[str, str], limit: int) -> b
 
 
 def _drain(file: BinaryIO, left: int) -> None:
-    while left > 0 and (more := _read(file, min(left, _CHUNK))):
+    deadline = time.monotonic() + _DRAIN_TIMEOUT  # tiny chunks take long to read
+    while left > 0 and time.monotonic() < deadline and (more := _read(file, min(left, _CHUNK))):
         left -= len(more)
 
 
