@@ -197,6 +197,19 @@ def test_more_connections_than_one_address_may_have(tier: Tier, kind: Kind) -> N
         assert connections(tier) < 300
 
 
+def test_connections_that_are_closed_while_they_send(tier: Tier) -> None:
+    address = next(_ADDRESSES)
+    with ExitStack() as closing:
+        clients: list[socket.socket] = []
+        for _ in range(600):
+            clients.append(closing.enter_context(raw.connect(tier.port, address)))
+            for each in clients[-300:]:
+                with suppress(OSError):
+                    each.send(b"G")
+        check_served(tier.port)
+    check_log(tier.site)
+
+
 @pytest.mark.parametrize(
     "begin", [b"G", GET % b"/" + b"A: b", POST + b"Content-Length: 9\r\n\r\n1"]
 )
