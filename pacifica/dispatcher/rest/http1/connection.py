@@ -145,6 +145,13 @@ class Connection(HTTPConnection):
         self._closes = self._lingers = True
         return self.after_response()
 
+    def turn_away(self) -> Wish:
+        """Respond that the client has too many connections."""
+        if self._phase is _Phase.HANDSHAKE:
+            return Wish.CLOSE
+        problem = "Too many connections of this address; try again later"
+        return self.refuse(refused(problem, HTTPStatus.SERVICE_UNAVAILABLE))
+
     def check(self, now: float) -> Wish | None:
         """Return what to do about a client that is too slow, if it is.
 

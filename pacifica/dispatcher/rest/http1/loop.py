@@ -73,7 +73,7 @@ class Loop:
                 for key, _ in self._selector.select(_LONGEST):
                     if key.data is None:
                         self._accept()
-                    else:
+                    elif key.data in self._server.open_connections:  # not closed to make room
                         self._unregister(key.data)
                         self._follow(key.data, self._proceed(key.data))
                 if time.monotonic() - checked > _LONGEST:
@@ -138,7 +138,7 @@ class Loop:
         if connection.socket.fileno() >= self._descriptors:
             self._pause(None)
         has_room = self._make_room(connection.remote_addr)
-        self._follow(connection, self._proceed(connection) if has_room else Wish.CLOSE)
+        self._follow(connection, self._proceed(connection) if has_room else connection.turn_away())
 
     def _make_room(self, address: str | None) -> bool:
         """Count a connection of an address; if it has too many, close the one that does least.

@@ -29,12 +29,15 @@ class Application:
     def __init__(self) -> None:
         """Count the responses that have ended."""
         self.closed = 0
+        self.end = threading.Event()
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., object]
     ) -> Iterable[bytes]:
         """Respond with the body of the request, or with what the path asks for."""
         path = environ["PATH_INFO"]
+        if path == "/wait":
+            self.end.wait(DEADLINE)
         if path == "/fail":
             raise ValueError(path)
         if path == "/stream":
@@ -117,6 +120,7 @@ def start(application: Application) -> Iterator[Start]:
             thread.start()
             ending.callback(thread.join)
             ending.callback(server.stop)
+            ending.callback(application.end.set)
             return server
 
         yield start
@@ -241,6 +245,16 @@ def test_an_address_has_a_limit(start: Start, connect: Connect) -> None:
     wait_until(lambda: len(server.open_connections) == 2, "the end of a connection")
     assert connect(server).status() == b"200 OK"
     assert len(server.open_connections) == 3
+
+
+def test_an_address_with_many_requests_is_told_so(start: Start, connect: Connect) -> None:
+    server = start(per_address=1)
+    waiting = connect(server)
+    waiting.socket.sendall(GET.replace(b"/", b"/wait", 1))
+    wait_until(lambda: server.requests.idle == 1, "the request")
+    other = connect(server)
+    assert other.status() == b"503 Service Unavailable"
+    assert b"Too many connections" in other.rest()
 
 
 @pytest.mark.parametrize(
