@@ -13,11 +13,11 @@ import psutil
 from harness.waiting import DEADLINE, until
 
 _DEAD: Final = frozenset({psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
-_OVERRIDES: Final = ("DISPATCHER_", "PEEWEE_URL", "BROKER_URL")
+_OVERRIDES: Final = ("DISPATCHER_", "PEEWEE_URL", "BROKER_URL", "MAKEFLAGS", "ARGS")
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return the environment without the variables that override a configuration."""
+    """Return the environment without the variables that override a configuration or a Makefile."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(_OVERRIDES)}
     return inherited | more
 

@@ -1,8 +1,11 @@
-"""URLs with secrets, as they may be shown."""
+"""URLs: with secrets as they may be shown, and the pattern of their authority."""
 
 import re
 from typing import Final
 from urllib.parse import unquote_plus
+
+AUTHORITY: Final = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]+)(?::[0-9]{0,5})?"
+"""The pattern of a host with an optional port (RFC 3986, section 3.2), without user and comma."""
 
 _SECRET: Final = re.compile(
     r"pass|pwd|secret|token|key|credential|auth|signature|^sig$|^pw$", re.IGNORECASE

@@ -16,17 +16,15 @@ from pacifica.dispatcher.errors import (
     TooLargeError,
 )
 from pacifica.dispatcher.rest import negotiation
+from pacifica.dispatcher.urls import AUTHORITY
 
 _DRAINED: Final = 16 * 1024**2  # bytes
 _DRAIN_TIMEOUT: Final = 2.0  # seconds
 _CHUNK: Final = 64 * 1024
 _UNKNOWN: Final = 2**63  # length of a chunked body
 _MAX_DIGITS: Final = 18
-_AUTHORITY: Final = (  # RFC 3986, section 3.2, without user and comma
-    r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]+)(?::[0-9]{0,5})?"
-)
-_HOST: Final = re.compile(f"(?:{_AUTHORITY})?")
-_TARGET: Final = re.compile(rf"\*|/[^#]*|(?i:https?)://{_AUTHORITY}(?:[/?][^#]*)?")
+_HOST: Final = re.compile(f"(?:{AUTHORITY})?")
+_TARGET: Final = re.compile(rf"\*|/[^#]*|(?i:https?)://{AUTHORITY}(?:[/?][^#]*)?")
 
 
 @dataclass(slots=True)

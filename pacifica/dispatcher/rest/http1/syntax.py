@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Final
 
 from pacifica.dispatcher.errors import DispatcherError
+from pacifica.dispatcher.urls import AUTHORITY
 
 _TCHAR: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"  # RFC 9110, section 5.6.2
 _VALUE: Final = rb"[\t -~\x80-\xff]*"  # RFC 9110, section 5.5
@@ -19,9 +20,7 @@ _FIELD_LINES: Final = re.compile(rb"(?:" + _TCHAR + rb"+:" + _VALUE + rb"\r\n)*+
 _FIELD_LINE: Final = re.compile(_TCHAR + rb"+:" + _VALUE)
 _FIRST: Final = re.compile(_TCHAR + rb"|\r(?:\n|\Z)")
 _LONE: Final = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
-_HOST: Final = re.compile(
-    rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=\-]*)(?::[0-9]{0,5})?"  # RFC 3986, section 3.2
-)
+_HOST: Final = re.compile(b"(?:%b)?" % AUTHORITY.encode())
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?#]+)(/[^?#]*)?(\?[^#]*)?", re.IGNORECASE)
 _ORIGIN: Final = re.compile(rb"(/[^?#]*)(\?[^#]*)?")
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
