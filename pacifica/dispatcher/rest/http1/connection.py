@@ -142,6 +142,7 @@ class Connection(HTTPConnection):
             reason=str(problem),
         )
         self._write_problem(problem)
+        self._reception = Reception(self._limits)  # which frees what was kept
         self._closes = self._lingers = True
         return self.after_response()
 
@@ -152,32 +153,32 @@ class Connection(HTTPConnection):
         problem = "Too many connections of this address; try again later"
         return self.refuse(refused(problem, HTTPStatus.SERVICE_UNAVAILABLE))
 
-    def check(self, now: float) -> Wish | None:
-        """Return what to do about a client that is too slow, if it is.
+    def overdue(self, now: float) -> Callable[[], Wish] | None:
+        """Return the step to take because the client is too slow; None if it is not.
 
         Args:
             now: the time of `time.monotonic`.
         """
-        limits, waited = self._limits, now - self.since
+        limits, step = self._limits, self.lose
         match self._phase:
-            case _Phase.HANDSHAKE if waited > limits.head_timeout:
-                return Wish.CLOSE
             case _Phase.REQUEST if not self._reception.begun:
                 patience = limits.keep_alive if self.served else limits.head_timeout
-                return Wish.CLOSE if waited > patience else None
             case _Phase.REQUEST:
-                grace = limits.head_timeout
-                if self._reception.head is not None:
-                    grace += self._reception.received / limits.min_rate
-                if waited > grace:
-                    return self.refuse(refused("Request too slow", HTTPStatus.REQUEST_TIMEOUT))
+                body = self._reception.received if self._reception.head is not None else 0
+                patience, step = limits.head_timeout + body / limits.min_rate, self._time_out
             case _Phase.REST:
-                taken = (self.wfile.sent - self._sent) / limits.min_rate
-                if waited > limits.head_timeout + taken:
-                    return self.lose()
-            case _Phase.LINGER if waited > _LINGER:
-                return Wish.CLOSE
-        return None
+                taken = self.wfile.sent - self._sent
+                patience = limits.head_timeout + taken / limits.min_rate
+            case _Phase.LINGER:
+                patience = _LINGER
+            case _:
+                patience = limits.head_timeout
+        return step if now - self.since > patience else None
+
+    def lose(self) -> Wish:
+        """Give the client up; a thread ends the response that has begun."""
+        self._lost = True
+        return Wish.CLOSE if self._exchange is None else Wish.SERVE
 
     def half_close(self) -> None:
         """Tell the client that no response will come, but continue to read."""
@@ -190,6 +191,9 @@ class Connection(HTTPConnection):
             self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
         self.server.forget(self)
+
+    def _time_out(self) -> Wish:
+        return self.refuse(refused("Request too slow", HTTPStatus.REQUEST_TIMEOUT))
 
     def _shake_hands(self) -> Wish:
         self.socket.do_handshake()
@@ -254,11 +258,6 @@ class Connection(HTTPConnection):
             exchange.close()
         except Exception as exc:  # noqa: BLE001 - the thread must go on
             emit("server.failed", ERROR, exception=exc, reason="cannot end a response")
-
-    def lose(self) -> Wish:
-        """Give the client up; a thread ends the response that has begun."""
-        self._lost = True
-        return Wish.CLOSE if self._exchange is None else Wish.SERVE
 
     def _write_problem(self, problem: ProtocolError) -> None:
         body = plain_problem(problem.status, str(problem))

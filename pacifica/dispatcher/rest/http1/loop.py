@@ -35,6 +35,7 @@ _HANDSHAKE: Final = 0.2  # seconds for clients that are connecting
 _POLL: Final = 0.01  # seconds
 # On Windows, a selector does not notice what is registered while it waits.
 _LONGEST: Final = 0.05 if sys.platform == "win32" else 0.5  # seconds
+_TOO_MANY: Final = "Too many requests are incomplete; try again later"
 _EVENTS: Final = {Wish.READ: EVENT_READ, Wish.WRITE: EVENT_WRITE}
 
 
@@ -75,7 +76,7 @@ class Loop:
                         self._accept()
                     elif key.data in self._server.open_connections:  # not closed to make room
                         self._unregister(key.data)
-                        self._follow(key.data, self._proceed(key.data))
+                        self._go_on(key.data, key.data.proceed)
                 if time.monotonic() - checked > _LONGEST:
                     self._check()
                     checked = time.monotonic()
@@ -84,7 +85,7 @@ class Loop:
 
     def put(self, connection: Connection) -> None:
         """Take a connection back from the thread that has responded to its request."""
-        self._follow(connection, connection.after_response())
+        self._go_on(connection, connection.after_response)
 
     def forget(self, connection: Connection) -> None:
         """Stop counting a connection that was closed."""
@@ -138,7 +139,7 @@ class Loop:
         if connection.socket.fileno() >= self._descriptors:
             self._pause(None)
         has_room = self._make_room(connection.remote_addr)
-        self._follow(connection, self._proceed(connection) if has_room else connection.turn_away())
+        self._go_on(connection, connection.proceed if has_room else connection.turn_away)
 
     def _make_room(self, address: str | None) -> bool:
         """Count a connection of an address; if it has too many, close the one that does least.
@@ -158,31 +159,30 @@ class Loop:
             self._close(min(own, key=lambda each: each.rank))
         return bool(own)
 
-    def _proceed(self, connection: Connection) -> Wish:
+    def _go_on(self, connection: Connection, step: Callable[[], Wish]) -> None:
+        """Take a step of a connection, then give it what it needs."""
         try:
-            wish = connection.proceed()
+            wish = step()
             self._count(connection, connection.received)
             if wish is Wish.READ and self._received > self._limits.max_received:
-                problem = "Too many requests are incomplete; try again later"
-                wish = connection.refuse(refused(problem, HTTPStatus.SERVICE_UNAVAILABLE))
-        except Exception as exc:  # noqa: BLE001 - the loop must go on
-            emit("server.failed", ERROR, exception=exc, reason="cannot read a request")
-            return Wish.CLOSE
-        return wish
-
-    def _follow(self, connection: Connection, wish: Wish) -> None:
+                wish = connection.refuse(refused(_TOO_MANY, HTTPStatus.SERVICE_UNAVAILABLE))
+        except Exception as exc:  # noqa: BLE001 - the loop and the threads must go on
+            emit("server.failed", ERROR, exception=exc, reason="cannot handle a connection")
+            wish = Wish.CLOSE
         if wish is Wish.CLOSE:
             connection.close()
         elif wish is Wish.SERVE:
             self._server.process_conn(connection)
         else:
-            self._count(connection, connection.received)
-            try:
-                with self._lock:
-                    self._selector.register(connection.socket, _EVENTS[wish], connection)
-            except (OSError, ValueError, MemoryError) as exc:
-                connection.close()
-                self._pause(exc)
+            self._wait_for(connection, _EVENTS[wish])
+
+    def _wait_for(self, connection: Connection, event: int) -> None:
+        try:
+            with self._lock:
+                self._selector.register(connection.socket, event, connection)
+        except (OSError, ValueError, MemoryError) as exc:
+            connection.close()
+            self._pause(exc)
 
     def _count(self, connection: Connection, received: int) -> None:
         with self._lock:
@@ -207,10 +207,9 @@ class Loop:
         now = time.monotonic()
         waiting = list(self._waiting())
         for connection in waiting:
-            wish = connection.check(now)
-            if wish is not None:
+            if (step := connection.overdue(now)) is not None:
                 self._unregister(connection)
-                self._follow(connection, wish)
+                self._go_on(connection, step)
         if self._ending_since is not None:
             if now - self._ending_since >= _IDLE_AT_END and not self._half_closed:
                 self._half_close()
@@ -227,7 +226,7 @@ class Loop:
             unsent -= waiting[-1].unsent
             connection = waiting.pop()
             self._unregister(connection)
-            self._follow(connection, connection.lose())
+            self._go_on(connection, connection.lose)
 
     def _end_shortage(self, now: float) -> None:
         if not self._listens:
