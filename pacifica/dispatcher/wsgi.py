@@ -38,6 +38,7 @@ from pacifica.dispatcher.intake.receiver import Receiver
 from pacifica.dispatcher.telemetry import emit
 
 _BEFORE_SERVER: Final = 10  # priority; the server waits for its open responses
+_SWITCH: Final = 0.001  # seconds; the loop waits for each busy thread to give way
 _NOT_LOADED: Final = 4  # the exit code that ends gunicorn instead of starting another worker
 _FOREIGN_STREAMS: Final = 4  # under a WSGI server with an unknown number of threads
 
@@ -177,6 +178,7 @@ def serve(
     cherrypy.engine.subscribe("start", web.start)
     cherrypy.engine.subscribe("stop", web.end_streams, priority=_BEFORE_SERVER)
     cherrypy.engine.subscribe("stop", web.publisher.stop)
+    sys.setswitchinterval(_SWITCH)
     _set_by_signals(stopping)
     cherrypy.engine.subscribe("exit", stopping.set)  # also if the server fails
     ignore_hangup()
