@@ -16,6 +16,7 @@ from pacifica.dispatcher.applications import Application
 from pacifica.dispatcher.applications.command_template import CommandTemplate
 from pacifica.dispatcher.errors import BrokerUnavailableError
 from pacifica.dispatcher.events import Event, Json
+from pacifica.dispatcher.execution.capture import Piece
 from pacifica.dispatcher.execution.handles import local_handle
 
 T = TypeVar("T")
@@ -193,6 +194,12 @@ def claim_next(
 def view(database: orm.Database, run: str) -> orm.RunView:
     """Return the current state of a run."""
     return orm.run(database, run)[0]
+
+
+def stored_output(database: orm.Database, run: str, attempt: int, *streams: str) -> list[Piece]:
+    """Return the stored output of an attempt, by default of both streams."""
+    extents = dict.fromkeys(streams or ("stdout", "stderr"), (0, 2**28))
+    return orm.output_part(database, run, attempt, extents, 2**30)
 
 
 def count(database: orm.Database, table: str) -> int:

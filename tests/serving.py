@@ -5,8 +5,10 @@ import json
 import shutil
 import ssl
 import sys
+import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -86,3 +88,23 @@ def ask(port: int, method: str, path: str, body: bytes, context: ssl.SSLContext 
         return response.status
     finally:
         connection.close()
+
+
+@contextmanager
+def largest_memory(process: psutil.Process) -> Iterator[list[int]]:
+    """Measure the memory of a process: yield a list of the first and, at the end, the most."""
+    measured = [int(process.memory_info().rss)]
+    stop = threading.Event()
+
+    def measure() -> None:
+        while not stop.wait(0.05):
+            measured.append(int(process.memory_info().rss))
+
+    measuring = threading.Thread(target=measure)
+    measuring.start()
+    try:
+        yield measured
+    finally:
+        stop.set()
+        measuring.join()
+        measured.append(max(measured))

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -86,7 +86,7 @@ def test_an_endless_request_takes_little_memory(
 ) -> None:
     kind, site, process = server
     replies: list[raw.Reply] = []
-    with largest_memory(process) as memory:
+    with serving.largest_memory(process) as memory:
         sending = threading.Thread(
             target=lambda: replies.append(send(site.port, case, SENDING[kind]))
         )
@@ -114,23 +114,3 @@ def send(port: int, case: Endless, seconds: float) -> raw.Reply:
                 connection.sendall(block)
                 sent += len(block)
         return raw.read_until_closed(connection, PATIENCE)
-
-
-@contextmanager
-def largest_memory(process: psutil.Process) -> Iterator[list[int]]:
-    """Measure the memory of a process: yield a list of the first and, at the end, the most."""
-    measured = [int(process.memory_info().rss)]
-    stop = threading.Event()
-
-    def measure() -> None:
-        while not stop.wait(0.05):
-            measured.append(int(process.memory_info().rss))
-
-    measuring = threading.Thread(target=measure)
-    measuring.start()
-    try:
-        yield measured
-    finally:
-        stop.set()
-        measuring.join()
-        measured.append(max(measured))

@@ -34,6 +34,7 @@ from pacifica.dispatcher.orm.migrating import Estimate, Schema, estimates
 from pacifica.dispatcher.orm.orphans import Orphans, block_unknown, move, orphans, report_orphans
 from pacifica.dispatcher.orm.outbox import Follower, Notice, last_id, prune, recent
 from pacifica.dispatcher.orm.pause import pause, paused, resume
+from pacifica.dispatcher.orm.pieces import output_end, output_part, output_saved
 from pacifica.dispatcher.orm.scheduling import (
     InFlight,
     WakeUp,
@@ -76,10 +77,6 @@ from pacifica.dispatcher.orm.views import (
     RunView,
     event,
     event_summary,
-    output,
-    output_after,
-    output_end,
-    output_saved,
     run,
 )
 from pacifica.dispatcher.orm.waiting import (
@@ -176,9 +173,8 @@ __all__ = [
     "move",
     "new_uuid",
     "orphans",
-    "output",
-    "output_after",
     "output_end",
+    "output_part",
     "output_saved",
     "pause",
     "paused",

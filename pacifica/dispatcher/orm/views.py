@@ -1,4 +1,4 @@
-"""Views: events with their runs, attempts and output, as currently stored."""
+"""Views: events with their runs and attempts, as currently stored."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,17 +9,15 @@ from peewee import JOIN, Case
 
 from pacifica.dispatcher.errors import EventError, NotFoundError
 from pacifica.dispatcher.events import Attribute, Json, parse_event
-from pacifica.dispatcher.execution.capture import Piece
 from pacifica.dispatcher.execution.handles import local_pid
 from pacifica.dispatcher.execution.progress import Progress
 from pacifica.dispatcher.orm.database import Database
-from pacifica.dispatcher.orm.rows import statement, views
+from pacifica.dispatcher.orm.rows import views
 from pacifica.dispatcher.orm.schema import (
     LAST_ATTEMPT,
     MAX_SHORT,
     AttemptRow,
     EventRow,
-    OutputRow,
     RunRow,
     State,
 )
@@ -73,22 +71,6 @@ _ATTEMPTS = AttemptRow.select(
     *(AttemptRow.exit_code, AttemptRow.signal_name.alias("signal"), AttemptRow.error),
     *(AttemptRow.command, AttemptRow.progress, AttemptRow.progress_text, AttemptRow.last_line),
 ).order_by(AttemptRow.number)
-_PIECES = OutputRow.select(
-    OutputRow.stream, OutputRow.position, OutputRow.written, OutputRow.data
-).order_by(OutputRow.written, OutputRow.position)
-_PIECE_SIZES = """SELECT written, position, LENGTH(data) FROM output
-    WHERE run = ? AND attempt = ? AND stream IN (?, ?) ORDER BY written DESC, position DESC"""
-_SINCE = """SELECT stream, position, written, data FROM output
-    WHERE run = ? AND attempt = ? AND stream IN (?, ?)
-    AND (written > ? OR (written = ? AND position >= ?)) ORDER BY written, position"""
-_ENDED = "SELECT finished FROM attempt WHERE run = ? AND number = ?"
-_SAVED = """SELECT position + LENGTH(data) FROM output
-    WHERE run = ? AND attempt = ? AND stream = ? ORDER BY position DESC LIMIT 1"""
-_AFTER = """SELECT stream, position, written, data FROM output
-    WHERE run = ? AND attempt = ? AND stream = ? AND position >= (
-        SELECT COALESCE(MAX(position), 0) FROM output
-        WHERE run = ? AND attempt = ? AND stream = ? AND position <= ?)
-    ORDER BY position"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,81 +199,6 @@ def run(database: Database, uuid: str) -> tuple[RunView, tuple[AttemptView, ...]
             raise NotFoundError(f"Run {uuid} does not exist")
         attempts = views(database, _ATTEMPTS.where(AttemptRow.run == uuid), _attempt_view)
     return found[0], tuple(attempts)
-
-
-def output(database: Database, uuid: str, attempt: int, stream: str | None) -> list[Piece]:
-    """Return the stored output of an attempt in the order in which it was written.
-
-    Args:
-        database: the database.
-        uuid: the uuid of the run.
-        attempt: the attempt's number.
-        stream: "stdout" or "stderr"; None for both.
-    """
-    query = _PIECES.where(OutputRow.run == uuid, OutputRow.attempt == attempt)
-    if stream:
-        query = query.where(OutputRow.stream == stream)
-    with database.reading():
-        return views(database, query, Piece)
-
-
-def output_end(
-    database: Database, uuid: str, attempt: int, stream: str | None, size: int
-) -> tuple[list[Piece], bool]:
-    """Return the last pieces of an attempt's stored output, in the order written.
-
-    Args:
-        database: the database.
-        uuid: the uuid of the run.
-        attempt: the attempt's number.
-        stream: "stdout" or "stderr"; None for both.
-        size: the number of bytes that suffices.
-
-    Returns:
-        the pieces, and True if there are earlier ones.
-    """
-    streams = (stream, stream) if stream else ("stdout", "stderr")
-    key = (uuid, attempt, *streams)
-    with database.reading():
-        sizes = database.fetch(_PIECE_SIZES, key).fetchall()
-        totals = list(accumulate(length for _, _, length in sizes))
-        needed = min(len(sizes), sum(total < size for total in totals) + 1)
-        if not needed:
-            return [], False
-        written, position, _ = sizes[needed - 1]
-        query = statement(database, OutputRow, _SINCE, *key, written, written, position)
-        return views(database, query, Piece), needed < len(sizes)
-
-
-def output_saved(database: Database, uuid: str, attempt: int) -> tuple[dict[str, int], bool]:
-    """Return the extent of an attempt's stored output; cheap enough to poll.
-
-    Returns:
-        the position where the stored part of each stream ends, and True if the attempt has ended
-        and no output follows.
-    """
-    key = (uuid, attempt)
-    with database.reading():
-        ended = database.fetch(_ENDED, key).fetchone()
-        found = {
-            stream: database.fetch(_SAVED, (*key, stream)).fetchone()
-            for stream in ("stdout", "stderr")
-        }
-    return {stream: row[0] for stream, row in found.items() if row}, ended != (None,)
-
-
-def output_after(
-    database: Database, uuid: str, attempt: int, ends: Mapping[str, int]
-) -> list[Piece]:
-    """Return the pieces of an attempt's output beyond these positions, in the order written."""
-    found = []
-    with database.reading():
-        for stream, end in ends.items():
-            key = (uuid, attempt, stream)
-            query = statement(database, OutputRow, _AFTER, *key, *key, end)
-            found += views(database, query, Piece)
-    beyond = (each for each in found if each.position + len(each.data) > ends[each.stream])
-    return sorted(beyond, key=lambda each: each.written)
 
 
 def event_summaries(

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 import cherrypy
 from cherrypy._cpwsgi import AppResponse
 
-from pacifica.dispatcher.errors import ConfigurationError
+from pacifica.dispatcher.errors import ConfigurationError, DispatcherError
 from pacifica.dispatcher.rest import pages
 from pacifica.dispatcher.rest.context import Context
 from pacifica.dispatcher.rest.http1.exchange import DESCRIPTOR
@@ -51,6 +51,7 @@ def application(context: Context, routes: Sequence[Route]) -> Any:  # noqa: ANN4
     mounted = _Application(None, script_name="", config=configuration)
     mounted.log.access = _log_nothing
     mounted.wsgiapp.response_class = _AppResponse
+    mounted.wsgiapp.config["ExceptionTrapper"] = {"throws": _NOT_CHERRYPYS}
     return mounted
 
 
@@ -206,6 +207,9 @@ def _hand_over(native: Any, response: Response) -> bytes | Iterator[bytes]:  # n
         native.hooks.attach("on_end_request", response.at_end)
     return response.body
 
+
+_NOT_CHERRYPYS: Final = (KeyboardInterrupt, SystemExit, DispatcherError)
+"""Exceptions while a response is sent that are left to the server, which breaks it off."""
 
 _HIDDEN_FROM_CHERRYPY: Final = frozenset({"content-type", "content-disposition", "cookie"})
 """Headers that CherryPy would parse for bodies and sessions, neither of which it handles here."""

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,16 +14,16 @@ from pacifica.dispatcher.page import Terminal
 from pacifica.dispatcher.rest.output_text import Transcript
 from pacifica.dispatcher.rest.parameters import STREAMS
 
-PAUSE: Final = 0.5
-"""Seconds between database queries."""
-
+_PAUSE: Final = 0.5  # seconds between database queries
+_PART: Final = 256 * 1024  # bytes that are read from the database at once
+_CHUNK: Final = 64 * 1024  # bytes, or characters, that are converted or sent at once
 _KEEP_ALIVE: Final = 15.0  # seconds of silence before a comment is sent
 _RETRY: Final = 2000  # milliseconds until a browser reconnects
 _INTERRUPTED: Final = "\n[… interrupted: the server is stopping; request the output again …]\n"
 _CURSOR: Final = re.compile(r"(\d{1,9})\.(\d{1,18})\.(\d{1,18})", re.ASCII)
 
-Again = Callable[[], bool]
-"""Waits until the next query; returns False if the response must end."""
+Again = Callable[[float], bool]
+"""Waits for some seconds before the next query; returns False if the response must end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +47,53 @@ class Followed:
     def new_pieces(
         self, transcript: Transcript, again: Again
     ) -> Iterator[tuple[list[Piece], bool]]:
-        """Yield new pieces for a transcript, each time with True if the attempt has ended.
+        """Yield new pieces for a transcript, and True when the attempt has ended and all are known.
 
-        While the database is unavailable, yield no pieces.
+        The transcript must have them before the next ones are read. While there are none, or the
+        database is unavailable, yield no pieces.
         """
         ended = False
         while not ended:
             try:
-                pieces, ended = self._query(transcript.ends)
+                saved, ended = self.saved()
+                for pieces in self.pieces(transcript, saved):
+                    yield pieces, False
+                    if not again(0.0):
+                        return
             except DatabaseUnavailableError:
-                pieces = []
-            yield pieces, ended
-            if not ended and not again():
+                ended = False
+            yield [], ended
+            if not ended and not again(_PAUSE):
                 return
 
-    def _query(self, known: Mapping[str, int]) -> tuple[list[Piece], bool]:
-        database, run, attempt = self.database, self.run, self.attempt
-        saved, ended = orm.output_saved(database, run, attempt)
-        behind = {name: known[name] for name in self.streams if saved.get(name, 0) > known[name]}
-        return orm.output_after(database, run, attempt, behind) if behind else [], ended
+    def saved(self) -> tuple[Mapping[str, int], bool]:
+        """Return the end of what is stored of each stream, and True if the attempt has ended."""
+        saved, ended = orm.output_saved(self.database, self.run, self.attempt)
+        return {name: saved.get(name, 0) for name in self.streams}, ended
+
+    def pieces(self, transcript: Transcript, ends: Mapping[str, int]) -> Iterator[list[Piece]]:
+        """Yield the pieces that a transcript lacks up to these ends, some at a time."""
+        known = transcript.ends
+        while lacking := {
+            name: (known[name], end) for name, end in ends.items() if known[name] < end
+        }:
+            pieces = orm.output_part(self.database, self.run, self.attempt, lacking, _PART)
+            if not pieces:  # they are no longer kept
+                return
+            yield pieces
+
+
+def stored_text(followed: Followed) -> Iterator[bytes]:
+    """Yield the output that is stored now as text.
+
+    Raises:
+        DatabaseUnavailableError: the database cannot be reached, maybe any more.
+    """
+    transcript = Transcript(followed.begin)
+    ends, _ = followed.saved()
+    for pieces in followed.pieces(transcript, ends):
+        yield from _chunks(map(transcript.add, _slices(pieces)))
+    yield "".join(transcript.end().values()).encode()
 
 
 def as_text(followed: Followed, again: Again) -> Iterator[bytes]:
@@ -73,8 +101,7 @@ def as_text(followed: Followed, again: Again) -> Iterator[bytes]:
     transcript = Transcript(followed.begin)
     ended = False
     for pieces, ended in followed.new_pieces(transcript, again):  # noqa: B007 - used after the loop
-        if text := "".join(map(transcript.add, pieces)):
-            yield text.encode()
+        yield from _chunks(map(transcript.add, _slices(pieces)))
     yield "".join([*transcript.end().values(), *([] if ended else [_INTERRUPTED])]).encode()
 
 
@@ -93,13 +120,12 @@ def as_events(followed: Followed, again: Again, terminal: Terminal | None) -> It
     last_sent = time.monotonic()
     yield f"id: {writer.cursor()}\nretry: {_RETRY}\n\n".encode()
     for pieces, ended in followed.new_pieces(transcript, again):
-        now = time.monotonic()
         if pieces:
-            yield "".join(map(writer.event, pieces)).encode()
-            last_sent = now
-        elif now - last_sent >= _KEEP_ALIVE:
+            yield from _chunks(map(writer.event, _slices(pieces)))
+            last_sent = time.monotonic()
+        elif time.monotonic() - last_sent >= _KEEP_ALIVE:
             yield b":\n\n"
-            last_sent = now
+            last_sent = time.monotonic()
         if ended:
             yield f"{writer.rest()}event: end\ndata: {{}}\n\n".encode()
 
@@ -110,6 +136,29 @@ def cursor(text: str, attempt: int) -> Mapping[str, int] | None:
     if found is None or int(found[1]) != attempt:
         return None
     return dict(zip(STREAMS, map(int, found.groups()[1:]), strict=True))
+
+
+def _slices(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Yield short pieces: HTML can be many times as long."""
+    for piece in pieces:
+        for begin in range(0, len(piece.data), _CHUNK):
+            data = piece.data[begin : begin + _CHUNK]
+            yield piece._replace(position=piece.position + begin, data=data)
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[bytes]:
+    """Join short texts."""
+    joined: list[str] = []
+    size = 0
+    for text in texts:
+        joined.append(text)
+        size += len(text)
+        if size >= _CHUNK:
+            yield "".join(joined).encode()
+            joined.clear()
+            size = 0
+    if size:
+        yield "".join(joined).encode()
 
 
 @dataclass(frozen=True, slots=True)

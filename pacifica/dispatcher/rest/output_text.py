@@ -53,8 +53,3 @@ def parts_of(
     transcript = Transcript(begin or beginning())
     parts = [(each.stream, transcript.add(each)) for each in pieces]
     return parts + list(transcript.end().items())
-
-
-def text_of(pieces: Iterable[Piece]) -> str:
-    """Return the whole output as text."""
-    return "".join(text for _, text in parts_of(pieces))

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from itertools import chain, islice
 from typing import BinaryIO, Final, Self
 from urllib.parse import quote
 
@@ -21,6 +22,8 @@ _ADDRESSES: Final = ("Location", "Link")
 """Header fields with an address, which begins with the first slash."""
 
 _NOSNIFF: Final = {"X-Content-Type-Options": "nosniff"}
+_PLAIN: Final = {"Content-Type": "text/plain;charset=utf-8", **_NOSNIFF}
+_SHORT: Final = 4  # chunks of a text that has a Content-Length
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,15 @@ def json_text_response(
 
 def text_response(text: str, status: HTTPStatus = HTTPStatus.OK, /, **headers: str) -> Response:
     """Return a response with plain text, which browsers must not interpret as anything else."""
-    kind = {"Content-Type": "text/plain;charset=utf-8", **_NOSNIFF}
-    return Response(status, _encoded(text), {**kind, **headers})
+    return Response(status, _encoded(text), {**_PLAIN, **headers})
+
+
+def text_stream_response(chunks: Iterator[bytes]) -> Response:
+    """Return a response with plain text, of which only a short one is read before it is sent."""
+    begin = list(islice(chunks, _SHORT))
+    rest = next(chunks, b"")
+    body = chain(begin, [rest], chunks) if rest else b"".join(begin)
+    return Response(HTTPStatus.OK, body, _PLAIN)
 
 
 def html_response(request: Request, html: Html, status: HTTPStatus = HTTPStatus.OK) -> Response:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -21,7 +20,7 @@ from pacifica.dispatcher.rest.response import (
     file_response,
     json_response,
     stream_response,
-    text_response,
+    text_stream_response,
 )
 from pacifica.dispatcher.rest.routes import Page, Permission, Resource, operation
 from pacifica.dispatcher.rest.schemas import STRING, schema
@@ -80,10 +79,9 @@ class Output(Resource):
             return self._as_events(request, followed, page.Terminal() if html else None)
         if follow:
             slot = self.context.slots.take(request)
-            again = partial(slot.wait, output_stream.PAUSE)
-            text = output_stream.as_text(followed, again)
+            text = output_stream.as_text(followed, slot.wait)
             return stream_response(text, f"{TEXT};charset=utf-8", slot.release)
-        return text_response(output_text.text_of(orm.output(database, run, number, stream)))
+        return text_stream_response(output_stream.stored_text(followed))
 
     def _as_events(
         self, request: Request, followed: Followed, terminal: page.Terminal | None
@@ -91,7 +89,7 @@ class Output(Resource):
         # Without a slot, the browser gets the stored output and reconnects for more. Last-Event-ID
         # says where it stopped.
         slot = self.context.slots.try_take(request)
-        again = partial(slot.wait, output_stream.PAUSE) if slot else _never
+        again = slot.wait if slot else _at_once
         last = request.headers.get("last-event-id", "")
         if begin := output_stream.cursor(last, followed.attempt):
             followed = replace(followed, begin=begin)
@@ -173,5 +171,5 @@ def _accepted(database: orm.Database, run: str) -> Response:
     return json_response(document, HTTPStatus.ACCEPTED, Location=f"/runs/{run}")
 
 
-def _never() -> bool:
-    return False
+def _at_once(seconds: float) -> bool:
+    return not seconds

@@ -10,7 +10,7 @@ import pytest
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.execution.capture import Piece
 from pacifica.dispatcher.rest.parameters import Ago, event_filter
-from tests.factories import accept_runs, app, change, claimed_run, due, registration
+from tests.factories import accept_runs, app, change, claimed_run, due, registration, stored_output
 from tests.unit.worker.factories import recorded
 
 HOUR = 3600.0
@@ -124,7 +124,7 @@ def test_output_is_stamped_by_the_server(fast: orm.Database, server: orm.Databas
     claim = claimed_run(fast)
     written = time.time() + HOUR
     assert orm.save_output(fast, claim, [Piece("stdout", 0, written, b"x")], orm.Outcome())
-    [piece] = orm.output(server, claim.run, 1, None)
+    [piece] = stored_output(server, claim.run, 1)
     assert piece.written == pytest.approx(time.time(), abs=60)
 
 

@@ -31,6 +31,7 @@ from tests.factories import (
     due,
     make_event,
     published_run,
+    stored_output,
     view,
 )
 
@@ -140,7 +141,7 @@ def test_an_end_is_recorded_for_run_and_attempt(
     )  # fmt: skip
     assert (attempt.number, attempt.exit_code, attempt.error) == (1, 3, "it went wrong")
     assert run.finished == attempt.finished is not None
-    assert orm.output(database, claim.run, 1, None) == [PIECE]
+    assert stored_output(database, claim.run, 1) == [PIECE]
 
 
 def test_a_signal_is_recorded(database: orm.Database) -> None:
@@ -156,7 +157,7 @@ def test_a_released_run_waits_again(database: orm.Database) -> None:
     run, [attempt] = orm.run(database, claim.run)
     assert (run.status, run.finished, run.error) == ("queued", None, None)
     assert (attempt.signal, attempt.error) == ("SIGTERM", "stopped")
-    assert orm.output(database, claim.run, 1, None) == [PIECE]
+    assert stored_output(database, claim.run, 1) == [PIECE]
 
 
 def test_a_released_run_is_claimed_after_being_published_again(database: orm.Database) -> None:
@@ -195,7 +196,7 @@ def test_an_attempt_that_lost_the_run_records_nothing(database: orm.Database, ar
 def test_output_is_kept_while_the_attempt_runs(database: orm.Database) -> None:
     claim = claimed_run(database)
     assert orm.save_output(database, claim, [PIECE], orm.Outcome())
-    assert orm.output(database, claim.run, 1, None) == [PIECE]
+    assert stored_output(database, claim.run, 1) == [PIECE]
 
 
 def test_a_piece_without_data_deletes_the_piece_at_its_position(database: orm.Database) -> None:
@@ -203,7 +204,7 @@ def test_a_piece_without_data_deletes_the_piece_at_its_position(database: orm.Da
     other = PIECE._replace(stream="stdout" if PIECE.stream == "stderr" else "stderr")
     assert orm.save_output(database, claim, [PIECE, other], orm.Outcome())
     assert orm.save_output(database, claim, [PIECE._replace(data=b"")], orm.Outcome())
-    assert orm.output(database, claim.run, 1, None) == [other]
+    assert stored_output(database, claim.run, 1) == [other]
 
 
 @each_of("ended", ARROWS)

@@ -13,6 +13,11 @@ import pytest
 from harness import DEADLINE, Response, free_port, http, wait_until
 from pacifica.dispatcher import orm, rest
 from pacifica.dispatcher.execution.capture import Piece
+from pacifica.dispatcher.page import Terminal
+from pacifica.dispatcher.rest import output_stream
+from pacifica.dispatcher.rest.output_stream import Followed
+from pacifica.dispatcher.rest.output_text import beginning
+from pacifica.dispatcher.rest.parameters import STREAMS
 from tests.factories import change, claimed_run
 from tests.unit.rest.factories import SLOTS, Client
 
@@ -322,6 +327,143 @@ def test_following_continues_after_a_database_outage(database: orm.Database, ope
         database, claim, orm.State.SUCCEEDED, orm.Outcome(), [Piece("stdout", 4, 9.0, b"two\n")]
     )
     assert "two\n" in stream.rest()
+
+
+LARGE = 700_000
+"""Bytes of a piece, of which only a part is read at once."""
+
+
+@pytest.fixture
+def large_run(database: orm.Database) -> tuple[orm.Claim, list[Piece], str]:
+    """A run with output on both streams that is read in several parts, and its text."""
+    claim = claimed_run(database)
+    pieces = [
+        Piece("stdout", 0, 1.0, b"a" * LARGE),
+        Piece("stderr", 0, 2.0, b"first\n"),
+        Piece("stdout", LARGE, 3.0, "é".encode() * (LARGE // 2)),
+        Piece("stderr", 6, 4.0, b"second\n"),
+        Piece("stdout", 2 * LARGE + 9, 5.0, b"\xff" * LARGE),
+        Piece("stderr", 13, 6.0, b"third\n"),
+    ]
+    assert orm.save_output(database, claim, pieces, orm.Outcome())
+    gap = "\n[… 9 bytes of stdout were not kept …]\n"
+    invalid = "\ufffd" * LARGE
+    text = f"{'a' * LARGE}first\n{'é' * (LARGE // 2)}second\n{gap}{invalid}third\n"
+    return claim, pieces, text
+
+
+def test_large_output_is_followed_in_order(
+    database: orm.Database, client: Client, large_run: tuple[orm.Claim, list[Piece], str]
+) -> None:
+    claim, _, text = large_run
+    orm.finish(database, claim, orm.State.SUCCEEDED, orm.Outcome(), [])
+    target = f"/runs/{claim.run}/output"
+    assert client.get(f"{target}?follow").text == text
+    assert client.get(target).text == text
+    events = events_of(client.get(target, accept="text/event-stream").body.decode())
+    assert "".join(part for _, _, part in outputs(events)) == text
+    assert events[-1]["event"] == "end"
+
+
+def test_large_output_of_a_running_attempt_is_shown(
+    client: Client, large_run: tuple[orm.Claim, list[Piece], str]
+) -> None:
+    claim, _, text = large_run
+    response = client.get(f"/runs/{claim.run}/output")
+    assert response.text == text
+    assert "content-length" not in response.headers
+    head = client.request("HEAD", f"/runs/{claim.run}/output")
+    assert (head.status, head.body) == (200, b"")
+
+
+def test_short_output_has_a_length(client: Client, ended_run: str) -> None:
+    for method in ("GET", "HEAD"):
+        response = client.request(method, f"/runs/{ended_run}/output")
+        assert (response.status, response.headers["content-length"]) == (200, "8")
+
+
+def test_large_output_is_held_in_short_pieces(
+    database: orm.Database, large_run: tuple[orm.Claim, list[Piece], str]
+) -> None:
+    claim, _, _ = large_run
+    followed = Followed(database, claim.run, 1, STREAMS, beginning())
+    chunks = [
+        *output_stream.as_text(followed, lambda seconds: not seconds),
+        *output_stream.as_events(followed, lambda seconds: not seconds, Terminal()),
+    ]
+    assert max(map(len, chunks)) < 1024**2
+
+
+@pytest.mark.parametrize("number", [1, 5, 12, 20, 30])
+def test_a_browser_resumes_within_large_output(
+    database: orm.Database,
+    client: Client,
+    large_run: tuple[orm.Claim, list[Piece], str],
+    number: int,
+) -> None:
+    claim, _, text = large_run
+    orm.finish(database, claim, orm.State.SUCCEEDED, orm.Outcome(), [])
+    target = f"/runs/{claim.run}/output"
+    first = events_of(client.get(target, accept="text/event-stream").body.decode())[:number]
+    rest = events_of(
+        client.get(target, accept="text/event-stream", last_event_id=first[-1]["id"]).body.decode()
+    )
+    assert "".join(part for _, _, part in (*outputs(first), *outputs(rest))) == text
+
+
+def test_many_small_pieces_are_sent_together(database: orm.Database) -> None:
+    claim = claimed_run(database)
+    write(database, claim, *((each, b"x") for each in range(3000)))
+    followed = Followed(database, claim.run, 1, STREAMS, beginning())
+    chunks = list(output_stream.stored_text(followed))
+    assert b"".join(chunks) == b"x" * 3000
+    assert len(chunks) < 10
+
+
+def test_following_continues_after_an_outage_within_large_output(
+    database: orm.Database, large_run: tuple[orm.Claim, list[Piece], str]
+) -> None:
+    claim, _, text = large_run
+    orm.finish(database, claim, orm.State.SUCCEEDED, orm.Outcome(), [])
+    waits: list[float] = []
+
+    def again(seconds: float) -> bool:
+        waits.append(seconds)
+        if len(waits) == 1:
+            change(database, "ALTER TABLE output RENAME TO elsewhere")
+        if len(waits) == 3:
+            change(database, "ALTER TABLE elsewhere RENAME TO output")
+        return True
+
+    followed = Followed(database, claim.run, 1, STREAMS, beginning())
+    assert b"".join(output_stream.as_text(followed, again)).decode() == text
+    assert waits[:3] == [0.0, 0.5, 0.5]
+
+
+def test_an_outage_within_large_output_breaks_the_connection_off(
+    database: orm.Database, open_: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    claim = claimed_run(database)
+    write(database, claim, *((each * 1024**2, b"x" * 1024**2) for each in range(16)))
+    stream = open_(f"/runs/{claim.run}/output")
+    stream.until("xxx")
+    change(database, "ALTER TABLE output RENAME TO elsewhere")
+    assert not stream.rest().endswith("0\r\n\r\n")
+    assert len(stream.received) < 16 * 1024**2
+    assert "response.interrupted" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_a_stop_interrupts_large_output(
+    database: orm.Database, large_run: tuple[orm.Claim, list[Piece], str]
+) -> None:
+    claim, _, text = large_run
+    orm.finish(database, claim, orm.State.SUCCEEDED, orm.Outcome(), [])
+    followed = Followed(database, claim.run, 1, STREAMS, beginning())
+    found = b"".join(output_stream.as_text(followed, lambda _: False)).decode()
+    assert found.startswith(text[:64_000])
+    assert len(found) < LARGE
+    assert found.endswith("request the output again …]\n")
 
 
 def test_a_server_without_slots_refuses_to_follow(

@@ -7,11 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacifica.dispatcher.execution.capture import Piece
-from pacifica.dispatcher.rest.output_text import Transcript, beginning, text_of
+from pacifica.dispatcher.rest.output_text import Transcript, beginning, parts_of
 
 
 def out(position: int, data: bytes, stream: str = "stdout") -> Piece:
     return Piece(stream, position, 0.0, data)
+
+
+def text_of(pieces: list[Piece]) -> str:
+    return "".join(text for _, text in parts_of(pieces))
 
 
 @given(st.text(max_size=20), st.lists(st.integers(0, 60), max_size=5))

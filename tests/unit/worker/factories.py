@@ -16,7 +16,7 @@ from pacifica.dispatcher.events import Event, Json
 from pacifica.dispatcher.execution.workdir import Workdir
 from pacifica.dispatcher.telemetry import Record, add_handler, remove_handler
 from pacifica.dispatcher.worker.runner import Runner
-from tests.factories import accepted_runs, due, make_event, view
+from tests.factories import accepted_runs, due, make_event, stored_output, view
 
 _REPORT = """
 import json, os, sys
@@ -79,7 +79,7 @@ class Driver:
         return view(self.database, run).status
 
     def output(self, run: orm.RunView, stream: str = "stdout") -> str:
-        pieces = orm.output(self.database, run.uuid, run.attempt, stream)
+        pieces = stored_output(self.database, run.uuid, run.attempt, stream)
         return b"".join(piece.data for piece in pieces).decode()
 
     def report(self, event: Event, *arguments: Argument, **environment: str) -> Report:

@@ -13,7 +13,7 @@ from pacifica.dispatcher import orm
 from pacifica.dispatcher.applications import Application, Retry
 from pacifica.dispatcher.applications.command_template import Argument, CommandTemplate, Placeholder
 from pacifica.dispatcher.execution.progress import Progress
-from tests.factories import make_event, view
+from tests.factories import make_event, stored_output, view
 from tests.unit.worker.factories import Driver, handler, only_attempt, shell
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uses a POSIX shell")
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uses a POSIX sh
 
 def test_output_is_bounded(driver: Driver) -> None:
     run = driver.run(replace(shell("yes | head -c 1000000; echo the end"), max_output=1000))
-    pieces = orm.output(driver.database, run.uuid, 1, None)
+    pieces = stored_output(driver.database, run.uuid, 1)
     assert [(piece.position, len(piece.data)) for piece in pieces] == [(0, 500), (999_508, 500)]
     assert pieces[-1].data.endswith(b"the end\n")
 
@@ -32,7 +32,7 @@ def test_output_is_saved_while_the_application_runs(driver: Driver, tmp_path: Pa
     run = driver.offer(shell(script), make_event())
     thread = threading.Thread(target=driver.runner.make_attempt, args=(run,))
     thread.start()
-    wait_until(lambda: orm.output(driver.database, run, 1, None))
+    wait_until(lambda: stored_output(driver.database, run, 1))
     early = driver.output(view(driver.database, run))
     status = view(driver.database, run).status
     (tmp_path / "go").unlink()

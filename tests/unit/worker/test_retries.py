@@ -8,7 +8,7 @@ import pytest
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.applications import Application, Retry
 from pacifica.dispatcher.applications.command_template import Argument, CommandTemplate, Placeholder
-from tests.factories import change, claimant, due, make_event, view
+from tests.factories import change, claimant, due, make_event, stored_output, view
 from tests.unit.worker.factories import Driver, retrying
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uses a POSIX shell")
@@ -47,7 +47,7 @@ def test_the_output_of_every_attempt_is_kept(driver: Driver) -> None:
     run = driver.run(retrying("echo $DISPATCHER_ATTEMPT; exit 1")).uuid
     driver.again(run)
     driver.again(run)
-    output = [orm.output(driver.database, run, attempt, "stdout") for attempt in (1, 2, 3)]
+    output = [stored_output(driver.database, run, attempt, "stdout") for attempt in (1, 2, 3)]
     assert [piece.data for pieces in output for piece in pieces] == [b"1\n", b"2\n", b"3\n"]
 
 

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from email.utils import formatdate
 from http import HTTPStatus
-from logging import ERROR, INFO
+from logging import ERROR, INFO, WARNING
 from typing import Any, ClassVar, Final
 
 from cheroot.server import HTTPConnection
 
+from pacifica.dispatcher.errors import DispatcherError
 from pacifica.dispatcher.rest.http1.exchange import Exchange
 from pacifica.dispatcher.rest.http1.limits import Limits
 from pacifica.dispatcher.rest.http1.outgoing import DisconnectedError, Outgoing
@@ -120,6 +121,9 @@ class Connection(HTTPConnection):
             self.wfile.flush()
         except DisconnectedError:
             self._lost = True
+        except DispatcherError as exc:
+            emit("response.interrupted", WARNING, address=self.remote_addr, reason=str(exc))
+            exchange.fail()
         except Exception as exc:  # noqa: BLE001 - the thread must go on
             emit("server.failed", ERROR, exception=exc, reason="cannot respond")
             exchange.fail()
