@@ -4,21 +4,11 @@ import io
 import logging
 import re
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from pacifica.dispatcher import telemetry
 from pacifica.dispatcher.telemetry import Record, bound, emit, log_line
-
-
-@pytest.fixture
-def records() -> Iterator[list[Record]]:
-    """All emitted records."""
-    kept: list[Record] = []
-    telemetry.add_handler(kept.append)
-    yield kept
-    telemetry.remove_handler(kept.append)
 
 
 def line(**fields: str | float | bool | None) -> str:
@@ -48,30 +38,30 @@ def test_a_value_cannot_break_a_line(value: str | float, text: str) -> None:
     assert line(key=value) == f" key={text}"
 
 
-def test_a_field_that_is_none_is_left_out(records: list[Record]) -> None:
+def test_a_field_that_is_none_is_left_out(emitted: list[Record]) -> None:
     emit("a.b", run=None, event="e")
-    assert records[0].fields == {"event": "e"}
+    assert emitted[0].fields == {"event": "e"}
 
 
-def test_bound_fields_come_first_and_only_within_the_block(records: list[Record]) -> None:
+def test_bound_fields_come_first_and_only_within_the_block(emitted: list[Record]) -> None:
     with bound(event="e", run="r"):
         with bound(attempt=2):
             emit("a.b", reason="because")
         emit("a.c")
     emit("a.d")
-    assert [log_line(each) for each in records] == [
+    assert [log_line(each) for each in emitted] == [
         "a.b event=e run=r attempt=2 reason=because",
         "a.c event=e run=r",
         "a.d",
     ]
 
 
-def test_another_thread_does_not_see_bound_fields(records: list[Record]) -> None:
+def test_another_thread_does_not_see_bound_fields(emitted: list[Record]) -> None:
     with bound(run="r"):
         thread = threading.Thread(target=emit, args=("a.b",))
         thread.start()
         thread.join()
-    assert records[0].fields == {}
+    assert emitted[0].fields == {}
 
 
 def test_an_exception_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:

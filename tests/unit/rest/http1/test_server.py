@@ -1,4 +1,4 @@
-"""The web server: slow clients, shortage of descriptors, and an orderly stop."""
+"""The web server: idle connections, shortage of descriptors, and an orderly stop."""
 
 import http.client
 import socket
@@ -8,12 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import Any
 
-import cherrypy
 import pytest
 
-from harness import DEADLINE, free_port, wait_until
-from pacifica.dispatcher import telemetry
-from pacifica.dispatcher.rest.http1 import Limits, Server, loop
+from harness import DEADLINE, wait_until
+from pacifica.dispatcher.rest.http1 import Server, loop
 from pacifica.dispatcher.telemetry import Record
 
 Start = Callable[[], Server]
@@ -34,32 +32,8 @@ def respond(_: object, start_response: Callable[..., object]) -> list[bytes]:
 
 
 @pytest.fixture
-def records() -> Iterator[list[Record]]:
-    """All emitted records."""
-    kept: list[Record] = []
-    telemetry.add_handler(kept.append)
-    yield kept
-    telemetry.remove_handler(kept.append)
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Start a server with two threads."""
-    with ExitStack() as ending:
-
-        def start() -> Server:
-            server = Server(cherrypy.server, respond, Limits(max_body=lambda _: 1000))
-            server.bind_addr = ("127.0.0.1", free_port())
-            server.request_queue_size = 128
-            server.requests.min = 2
-            server.prepare()
-            thread = threading.Thread(target=server.serve)
-            thread.start()
-            ending.callback(thread.join)
-            ending.callback(server.stop)
-            return server
-
-        yield start
+def application() -> Callable[..., list[bytes]]:
+    return respond
 
 
 @pytest.fixture
@@ -92,8 +66,8 @@ def request(connection: http.client.HTTPConnection) -> str | None:
     return response.getheader("Connection")
 
 
-def names(records: list[Record]) -> list[str]:
-    return [each.name for each in records]
+def names(emitted: list[Record]) -> list[str]:
+    return [each.name for each in emitted]
 
 
 def test_silent_connections_occupy_no_thread(
@@ -119,7 +93,7 @@ def test_a_shortage_of_descriptors_pauses_accepting(
     connect: Connect,
     client: NewClient,
     monkeypatch: pytest.MonkeyPatch,
-    records: list[Record],
+    emitted: list[Record],
 ) -> None:
     with socket.socket() as probe:
         limit = probe.fileno() + 20
@@ -129,14 +103,14 @@ def test_a_shortage_of_descriptors_pauses_accepting(
     assert request(kept) is None
     # The connections have a descriptor at each end.
     silent = [connect(server) for _ in range(30)]
-    wait_until(lambda: "connections.paused" in names(records), "the pause")
+    wait_until(lambda: "connections.paused" in names(emitted), "the pause")
     assert len(server.open_connections) < 20
     assert request(kept) == "close"
     for each in silent:
         each.close()
     # Until the server has closed its ends, a response may close its connection.
     wait_until(lambda: request(client(server)) is None, "the end of the shortage")
-    assert names(records).count("connections.paused") == 1
+    assert names(emitted).count("connections.paused") == 1
 
 
 @pytest.mark.parametrize("error", [OSError(23, "Too many open files in system"), MemoryError()])
@@ -144,7 +118,7 @@ def test_a_failure_to_accept_pauses_accepting(
     start: Start,
     client: NewClient,
     monkeypatch: pytest.MonkeyPatch,
-    records: list[Record],
+    emitted: list[Record],
     error: Exception,
 ) -> None:
     accept, failures = socket.socket.accept, [error, error]
@@ -156,16 +130,16 @@ def test_a_failure_to_accept_pauses_accepting(
 
     monkeypatch.setattr(socket.socket, "accept", fail_first)
     assert request(client(start())) is None
-    assert names(records) == ["connections.paused"]
+    assert names(emitted) == ["connections.paused"]
 
 
 def test_the_end_of_a_shortage_is_told(
-    start: Start, client: NewClient, monkeypatch: pytest.MonkeyPatch, records: list[Record]
+    start: Start, client: NewClient, monkeypatch: pytest.MonkeyPatch, emitted: list[Record]
 ) -> None:
     monkeypatch.setattr(loop, "_CALM", 0.1)
     server = start()
     server._connections._pause(None)  # noqa: SLF001
-    wait_until(lambda: names(records)[-1] == "connections.resumed", "the end")
+    wait_until(lambda: names(emitted)[-1] == "connections.resumed", "the end")
     assert request(client(server)) is None
 
 
