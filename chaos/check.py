@@ -10,6 +10,7 @@ from chaos.journal import Execution
 from chaos.observed import Observed
 from chaos.recovery import pauses_of_others, recoveries
 from chaos.tiers import LEASE
+from pacifica.dispatcher.worker.lease import REVOKED_WAIT
 
 _LAG: Final = LEASE / 4
 """Seconds of lag within the length of a lease that may cost a healthy worker its lease."""
@@ -165,7 +166,7 @@ def _killed_healthy(observed: Observed) -> Iterator[str]:
 
 
 def _leases(observed: Observed) -> Iterator[str]:
-    excused = observed.lag.busy_spans(LEASE, _LAG)
+    excused = _excused(observed)
     for worker, lost in _unexplained(observed).items():
         if lost > excused:
             kinds = [each.kind for each in observed.log if worker in each.workers]
@@ -186,9 +187,25 @@ def _unexplained(observed: Observed) -> dict[str, int]:
 
 
 def _delayed(observed: Observed) -> set[str]:
-    """Return the workers that lost a lease because the machine lagged, with their attempts."""
-    excused = observed.lag.busy_spans(LEASE, _LAG)
+    """Return the workers that lost a lease, with their attempts, though nothing hit them."""
+    excused = _excused(observed)
     return {worker for worker, lost in _unexplained(observed).items() if lost <= excused}
+
+
+def _excused(observed: Observed) -> int:
+    """Count the occasions on which a worker that was not hit may lose its lease.
+
+    These are a machine that lagged, and an outage of the database so soon after a lock on its rows
+    that no heartbeat could renew a lease in between, while another worker may have revoked it.
+    """
+    locks = [each for each in observed.log if each.kind == "database locked"]
+    outages = [each for each in observed.log if each.server == "database" and each not in locks]
+    after_locks = [
+        outage
+        for outage in outages
+        if any(each.at < outage.at < (each.until or outage.at) + REVOKED_WAIT for each in locks)
+    ]
+    return observed.lag.busy_spans(LEASE, _LAG) + len(after_locks)
 
 
 def _blocked(observed: Observed) -> Iterator[str]:

@@ -113,6 +113,11 @@ def recoveries(observed: Observed) -> list[Recovery]:
     def measured(spans: Iterable[tuple[float, float, str]], without: Sequence[Span]) -> list[Case]:
         return _measured(observed, spans, without)
 
+    at_once = (
+        (cause.at, next_one.start, next_one.run)
+        for cause, next_one in after("pool process killed")
+        if not _hit_again(observed, cause, next_one.start)
+    )
     restarted = (
         (cause.restarted, next_one.start, next_one.run)
         for cause, next_one in after(*_WORKER_ENDS)
@@ -120,7 +125,7 @@ def recoveries(observed: Observed) -> list[Recovery]:
     )
     brokers, databases = _first_starts(observed, "broker"), _first_starts(observed, "database")
     return [
-        Recovery("pool process killed", since("pool process killed"), _AT_ONCE),
+        Recovery("pool process killed", measured(at_once, excluded), _AT_ONCE),
         *(Recovery(kind, since(kind), _TAKEOVER) for kind in _WORKER_ENDS),
         Recovery(
             "worker restarted on its host",
@@ -163,6 +168,15 @@ def pauses_of_others(observed: Observed) -> list[Case]:
             ]
             found.append(max(pauses))
     return found
+
+
+def _hit_again(observed: Observed, cause: Disturbance, until: float) -> bool:
+    """Return True if the worker that must recover was hit by something else meanwhile."""
+    return any(
+        cause.at < each.at < until and cause.worker in each.workers
+        for each in observed.log
+        if each.kind != cause.kind
+    )
 
 
 def _measured(

@@ -17,7 +17,7 @@ from chaos.disturbance import Disturbance
 from chaos.journal import Execution
 from chaos.lag import Lag
 from chaos.observed import Observed
-from chaos.recovery import pauses_of_others
+from chaos.recovery import pauses_of_others, recoveries
 from chaos.schedule import deal, plan
 from harness import Proxy, listens, wait_until
 from harness.brokers import BROKERS
@@ -188,6 +188,25 @@ def test_an_outage_may_cost_the_lease_of_a_worker_behind_a_proxy() -> None:
     outage.cut_off, outage.suspends = ["one.1"], True
     assert not broken(observed([execution("one.1", 10, None)], [outage], {"one.1": 1}))
     assert broken(observed([execution("two.1", 10, None)], [outage], {"two.1": 1}))
+
+
+def test_an_outage_right_after_a_lock_may_cost_a_lease() -> None:
+    lock = Disturbance("database locked", 2, "MariaDB", until=12, server="database")
+    for at, is_broken in ((11, False), (12.5, False), (16, True)):
+        outage = Disturbance("database killed", at, "MariaDB", until=at + 1, server="database")
+        found = observed([execution("one.1", 1, None)], [lock, outage], {"one.1": 1})
+        assert bool(broken(found)) is is_broken
+    assert broken(observed([], [lock], {"one.1": 1}))
+
+
+def test_a_pool_process_need_not_be_replaced_by_a_frozen_worker() -> None:
+    kill = Disturbance("pool process killed", 10, "one", "one.1", pid=1)
+    first, again = execution("one.1", 9, None), execution("two.1", 22, 23)
+    for log, cases in (([kill], 2), ([kill, frozen("one.1", 10.5, 21)], 0)):
+        found = observed([], log)
+        found.executions = {run: [replace(first, run=run), replace(again, run=run)] for run in "rs"}
+        [recovery] = [each for each in recoveries(found) if each.name == kill.kind]
+        assert len(recovery.cases) == cases
 
 
 def test_others_that_start_nothing_for_longer_than_a_lease_are_a_breach() -> None:
