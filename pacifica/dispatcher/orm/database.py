@@ -443,7 +443,8 @@ class Database:
 
 def row_size(row: Sequence[object]) -> int:
     """Return the number of bytes of a row's texts."""
-    return sum(len(value.encode()) for value in row if isinstance(value, str))
+    texts = (value for value in row if isinstance(value, str))
+    return sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
 
 
 class _KeptConnection:
